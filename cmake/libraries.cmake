@@ -1,0 +1,15 @@
+# Third-party libraries, all from Debian, as imported targets er::NAME.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+foreach(pair "curl=libcurl" "cjson=libcjson" "yaml=yaml-0.1" "microhttpd=libmicrohttpd"
+             "pcre2=libpcre2-8" "crypto=libcrypto")
+    string(REPLACE "=" ";" pair ${pair})
+    list(GET pair 0 name)
+    list(GET pair 1 package)
+    pkg_check_modules(${name} REQUIRED IMPORTED_TARGET GLOBAL ${package})
+    add_library(er::${name} ALIAS PkgConfig::${name})
+endforeach()
+if(ER_TESTS)
+    pkg_check_modules(cmocka REQUIRED IMPORTED_TARGET GLOBAL cmocka)
+    add_library(er::cmocka ALIAS PkgConfig::cmocka)
+endif()

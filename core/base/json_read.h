@@ -1,0 +1,43 @@
+/* Reading JSON from peers (cJSON): sized, bounded, in an arena.
+ *
+ * The caller bounds the size of the text. \u0000 is replaced by \uFFFD before parsing, so that no
+ * string is cut; a raw NUL byte, more than 1,000 levels, and anything after the document are
+ * errors. Bytes that are not UTF-8 pass through: the writer repairs them.
+ *
+ * Ownership: the tree belongs to the er_json_doc and dies with its reset; slices point into it.
+ * Threads: er_json_setup once in main before any other thread; a doc belongs to one thread. */
+#ifndef ER_BASE_JSON_READ_H
+#define ER_BASE_JSON_READ_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct cJSON er_json; /* a node; NULL stands for "absent" and is accepted everywhere */
+
+typedef struct er_json_doc {
+    struct er_arena_block *blocks; /* memory of the tree; the first block is kept for reuse */
+    const er_json *root;
+} er_json_doc;
+
+void er_json_setup(void); /* sets cJSON's allocation hooks, which are process-wide */
+
+void er_json_doc_init(er_json_doc *doc);
+void er_json_doc_fini(er_json_doc *doc);
+
+/* Frees the last tree and parses text (which may be changed in place: \u0000).
+ * Errors: ER_E_INVAL with the offset of the fault. */
+er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err);
+
+const er_json *er_json_get(const er_json *object, const char *key); /* case counts */
+const er_json *er_json_path(const er_json *object, const char *k1, const char *k2);
+er_str er_json_str(const er_json *node);             /* "" when it is not a string */
+er_str er_json_get_str(const er_json *object, const char *key);
+bool er_json_int(const er_json *node, int64_t *out); /* false: not a number, or not integral */
+bool er_json_is_object(const er_json *node);
+bool er_json_is_array(const er_json *node);
+bool er_json_is_true(const er_json *node);
+const er_json *er_json_first(const er_json *array_or_object);
+const er_json *er_json_next(const er_json *node);
+er_str er_json_key(const er_json *member);
+
+#endif

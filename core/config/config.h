@@ -1,0 +1,168 @@
+/* Configuration: a YAML file -> a tree that keeps line and column -> typed structs by schema rows.
+ *
+ * This room knows rows; it knows no setting and no sink by name. A room that has settings declares
+ * a struct and its rows beside the code that uses them; only app and sinks/registry.c see them all.
+ * From the same rows come the parser, the defaults, `check --print`, config/reference.md and the
+ * JSON Schema: nothing is listed twice.
+ *
+ * All problems of a file are collected; each names file, line, column and path, shows the source
+ * line and the nearest valid key. Hostile files are refused within caps: 1 MiB, 64 levels, 20,000
+ * nodes, 256 KiB a scalar, one document, no NUL, UTF-8, no aliases or merge keys, no duplicate keys.
+ *
+ * Threads: main only; a loaded configuration is immutable and may be read by any thread. */
+#ifndef ER_CONFIG_CONFIG_H
+#define ER_CONFIG_CONFIG_H
+
+#include "base/buf.h"
+#include "base/secret.h"
+
+typedef struct er_pos {
+    int line, col; /* from 1; 0: the value is a default */
+} er_pos;
+
+typedef enum er_field_type {
+    ER_FIELD_BOOL,     /* bool */
+    ER_FIELD_INT,      /* int64_t; min and max apply */
+    ER_FIELD_DURATION, /* int64_t, milliseconds: 200ms 5s 3m 2h, or 0; min and max in ms */
+    ER_FIELD_SIZE,     /* int64_t, bytes: 512 64KiB 1MiB 1GiB; min and max in bytes */
+    ER_FIELD_STRING,   /* char *, never NULL: "" when unset */
+    ER_FIELD_ENUM,     /* int: the index into choices ("json|text") */
+    ER_FIELD_SECRET,   /* er_secret_ref: literal (warning), {file: P} or {env: N} */
+    ER_FIELD_URL,      /* er_secret_ref: as above, a literal without warning; literal: http(s) URL */
+    ER_FIELD_STRUCT,   /* the struct itself, by rows */
+    ER_FIELD_STRINGS,  /* er_cfg_strings; a single scalar is a list of one */
+    ER_FIELD_LIST,     /* er_cfg_list of elem_size items by rows */
+    ER_FIELD_SECRETS,  /* er_cfg_list of er_cfg_secret: a map name -> secret */
+    ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type` */
+} er_field_type;
+
+enum {
+    ER_FIELD_REQUIRED = 1, /* absent is an error */
+    ER_FIELD_UNSET = 2,    /* INT, DURATION, SIZE: absent and without default gives -1 ("auto") */
+    ER_FIELD_HIDDEN = 4,   /* accepted, but not in reference and schema (aliases for tests: none) */
+};
+
+typedef struct er_variant er_variant;
+typedef struct er_field er_field;
+
+struct er_field {
+    const char *key; /* camelCase; NULL ends the rows */
+    er_field_type type;
+    size_t offset;   /* offsetof the target in the struct the rows describe */
+    const char *def; /* default, as text in YAML form; NULL: "", 0, false, the first choice */
+    int64_t min, max;    /* both 0: 0 to INT64_MAX. For STRING: the length in bytes */
+    const char *choices; /* ENUM: "a|b|c" */
+    unsigned flags;
+    const char *help;     /* one line, a sentence, for people */
+    const er_field *rows; /* STRUCT, LIST */
+    size_t elem_size;     /* LIST */
+    /* Optional. STRING, STRINGS (each item), SECRETS (each key), VARIANTS (each name), and literal
+     * URL: says what is wrong with one text; reported at its position. */
+    er_status (*check)(const char *text, er_err *err);
+    /* Optional. STRUCT, LIST items, variant bodies: looks at the filled struct; reported at the
+     * struct's position. Not called when the struct had problems of its own. */
+    er_status (*check_struct)(const void *value, er_err *err);
+    /* VARIANTS: fills the i-th kind; false when there is none. */
+    bool (*variant_at)(size_t i, er_variant *out);
+};
+
+struct er_variant {
+    const char *name, *summary;
+    const er_field *rows;
+    size_t size;
+    er_status (*check_struct)(const void *value, er_err *err); /* optional */
+    const void *user;                                          /* handed through */
+};
+
+typedef struct er_cfg_text {
+    char *s;
+    er_pos pos;
+} er_cfg_text;
+
+typedef struct er_cfg_strings {
+    er_cfg_text *v;
+    size_t n;
+    er_pos pos;
+    bool set; /* the key stood in the file (perhaps as an empty list) */
+} er_cfg_strings;
+
+typedef struct er_cfg_list {
+    void *v; /* n items of elem_size */
+    size_t n, elem_size;
+    er_pos pos;
+    bool set;
+} er_cfg_list;
+
+typedef struct er_cfg_secret {
+    er_cfg_text name;
+    er_secret_ref value;
+} er_cfg_secret;
+
+typedef struct er_cfg_variant {
+    er_cfg_text name;    /* the key of the map */
+    const char *type;    /* er_variant.name */
+    const void *user;    /* er_variant.user */
+    void *config;        /* er_variant.size bytes, filled by er_variant.rows */
+    er_pos pos;          /* of the body */
+} er_cfg_variant;
+
+/* A row of type STRUCT, LIST items and variants may keep their own position: give the struct a
+ * member `er_pos pos` and name it with a row of this form (it is filled, never read from YAML). */
+#define ER_FIELD_POS(type_, member)                                                                \
+    { .key = "", .type = ER_FIELD_STRUCT, .offset = offsetof(type_, member) }
+
+typedef struct er_problem {
+    er_pos pos;      /* 0,0: the file as a whole */
+    bool is_warning;
+    char *path;      /* "sinks.kafka.brokers[1]"; may be "" */
+    char *message;   /* with the nearest valid key where there is one */
+} er_problem;
+
+typedef struct er_problems {
+    char *file;        /* as given on the command line */
+    char *source;      /* the file's text, to show source lines; NULL when it could not be read */
+    size_t source_len;
+    er_problem *v;     /* in the order of position once printed */
+    size_t n;
+    size_t errors, warnings;
+} er_problems;
+
+void er_problems_init(er_problems *problems, const char *file);
+void er_problems_fini(er_problems *problems);
+/* At most 100 are kept; the last then says so. */
+void er_problems_add(er_problems *problems, bool is_warning, er_pos pos, const char *path,
+                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* "file:line:col: error: path: message", the source line, a caret; sorted by position. Values of
+ * secret fields in source lines are masked. */
+void er_problems_print(er_problems *problems, er_buf *out);
+
+typedef struct er_schema {
+    const char *title;
+    const er_field *rows;
+    size_t size; /* of the struct that rows describe */
+    er_status (*check_struct)(const void *value, er_err *err); /* optional */
+} er_schema;
+
+/* Reads, checks and fills. Problems go to problems; *config is set when there were no errors
+ * (warnings do not matter). Returns ER_OK or ER_E_CONFIG. file "-" is not special. */
+er_status er_config_load(const char *file, const er_schema *schema, void **config,
+                         er_problems *problems);
+/* The same from memory, for tests and fuzzing. */
+er_status er_config_parse(const char *text, size_t n, const er_schema *schema, void **config,
+                          er_problems *problems);
+/* The struct with nothing but defaults. */
+void *er_config_defaults(const er_schema *schema);
+void er_config_free(const er_schema *schema, void *config); /* wipes literals of secrets */
+
+/* The effective configuration as YAML: every key with its value, secrets as "***" (references
+ * keep their path or name), URLs without user, password and query. It loads again. */
+void er_config_print(const er_schema *schema, const void *config, er_buf *out);
+/* config/reference.md, whole; intro is put below the title. */
+void er_config_reference(const er_schema *schema, const char *intro, er_buf *out);
+/* JSON Schema, draft 2020-12, additionalProperties false throughout. */
+void er_config_json_schema(const er_schema *schema, const char *id, er_buf *out);
+
+/* A URL as it may be logged: without user, password, query and fragment. */
+void er_url_redact(er_str url, er_buf *out);
+
+#endif

@@ -1,0 +1,130 @@
+/* The one libcurl client: requests and streams, TLS, auth headers, Retry-After.
+ *
+ * HTTP/1.1, http and https only, no redirects, no cookies, no .netrc, no proxy from the environment
+ * (proxy is a setting), no verbose output. Answers are read to a cap. Certificates, keys and CA
+ * files are looked at before each new connection and re-read when they changed. Secrets never appear
+ * in errors. Every option is set for every request: nothing sticks to a handle.
+ *
+ * Threads: a client belongs to one thread; the cancel token may be set from any. */
+#ifndef ER_HTTP_HTTP_H
+#define ER_HTTP_HTTP_H
+
+#include "base/thread.h"
+#include "config/config.h"
+
+/* ---- settings, the same keys everywhere ---- */
+
+typedef struct er_tls_settings {
+    char *ca_file, *cert_file, *key_file, *server_name;
+    bool insecure_skip_verify;
+    int min_version; /* 0: TLS 1.2, 1: TLS 1.3 */
+} er_tls_settings;
+extern const er_field er_tls_rows[]; /* caFile certFile keyFile serverName insecureSkipVerify minVersion */
+er_status er_tls_check(const void *settings, er_err *err); /* for check_struct */
+
+typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at most one of them */
+    struct {
+        char *username;
+        er_secret_ref password;
+    } basic;
+    er_secret_ref bearer;
+    struct {
+        char *header;
+        er_secret_ref value;
+    } api_key;
+} er_auth_settings;
+extern const er_field er_auth_rows[];
+er_status er_auth_check(const void *settings, er_err *err); /* for check_struct */
+
+/* ---- a client ---- */
+
+typedef struct er_http_client er_http_client;
+
+typedef struct er_http_options { /* everything is borrowed and must outlive the client */
+    const er_tls_settings *tls; /* NULL: system CA, no client certificate */
+    /* PEM in memory; wins over the file of tls when not empty. */
+    er_str ca_pem, cert_pem, key_pem;
+    const char *proxy; /* NULL or "": none */
+    const char *user_agent;
+    int64_t connect_timeout_ms;
+    er_cancel *cancel; /* may be NULL */
+    er_heart *heart;   /* beaten while waiting; may be NULL */
+} er_http_options;
+
+er_status er_http_client_new(const er_http_options *options, er_http_client **out, er_err *err);
+void er_http_client_free(er_http_client *client);
+/* Closes idle connections, so that the next request opens a new one. */
+void er_http_client_reset(er_http_client *client);
+
+typedef struct er_http_header {
+    const char *name; /* a token of RFC 9110 */
+    er_str value;     /* refused when it holds CR, LF or NUL */
+} er_http_header;
+
+#define ER_HTTP_HEADERS_MAX 32
+
+typedef struct er_http_request {
+    const char *method; /* "GET", "POST" */
+    const char *url;
+    er_http_header headers[ER_HTTP_HEADERS_MAX];
+    size_t headers_n;
+    er_str body;         /* borrowed; empty: none */
+    bool accept_gzip;    /* send Accept-Encoding: gzip and decode */
+    int64_t timeout_ms;  /* of the whole exchange; 0: none (streams) */
+    size_t response_max; /* bytes of body kept; what follows is an error (ER_E_LIMIT) or, with
+                            response_cut, ignored */
+    bool response_cut;
+} er_http_request;
+void er_http_request_header(er_http_request *req, const char *name, er_str value);
+
+typedef struct er_http_response {
+    long status;            /* 0: no answer came */
+    int64_t retry_after_ms; /* Retry-After in seconds or as a date, clamped to 0 .. 5 min; -1: none */
+    er_buf body;            /* owned by the caller: er_http_response_init/fini */
+    bool sent;              /* the request may have reached the peer */
+    char content_type[64];
+} er_http_response;
+void er_http_response_init(er_http_response *res);
+void er_http_response_fini(er_http_response *res);
+
+/* Performs the request and waits. ER_OK when an answer came, whatever its status. Errors:
+ * ER_E_UNAVAILABLE (transport: refused, reset, TLS, DNS, cut short; message says which, host and
+ * port but no secret), ER_E_TIMEOUT, ER_E_CANCELLED, ER_E_LIMIT (body over response_max),
+ * ER_E_INVAL (URL or header unusable). */
+er_status er_http_do(er_http_client *client, const er_http_request *req, er_http_response *res,
+                     er_err *err);
+
+/* ---- a stream: an answer that goes on ---- */
+
+typedef struct er_http_stream_handler {
+    void *arg;
+    /* The status line and headers are in; body bytes follow. Not ER_OK ends the stream. */
+    er_status (*head)(void *arg, const er_http_response *res);
+    /* Body bytes. May block (a full queue): the silence timer stands still meanwhile. */
+    er_status (*data)(void *arg, er_str bytes);
+    /* Nothing was readable and the thread is about to wait. */
+    void (*waiting)(void *arg);
+} er_http_stream_handler;
+
+/* Performs req and feeds the handler until the stream ends. Bodies of answers that are not 2xx go
+ * to res->body (up to response_max), not to data. ER_OK: the peer ended the body cleanly. Errors as
+ * er_http_do; ER_E_TIMEOUT: no byte for idle_ms; a status returned by the handler is passed on. */
+er_status er_http_stream(er_http_client *client, const er_http_request *req, int64_t idle_ms,
+                         const er_http_stream_handler *handler, er_http_response *res,
+                         er_err *err);
+
+/* ---- auth headers from settings ---- */
+
+typedef struct er_auth er_auth;
+/* what: "sinks.hook.auth", for errors. Reads the secrets once. */
+er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out, er_err *err);
+void er_auth_free(er_auth *auth);
+/* Adds Authorization (or the API key's header); values live until the next call. */
+er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err);
+/* After a 401: secrets are read again at once. True when one of them is new. */
+bool er_auth_refresh(er_auth *auth);
+
+/* Percent-encodes everything outside of RFC 3986 "unreserved". */
+void er_url_escape(er_str s, er_buf *out);
+
+#endif

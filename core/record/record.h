@@ -1,0 +1,103 @@
+/* The record: one thing that happened in the cluster, immutable and reference counted.
+ *
+ * A record is made from a draft: the same struct, whose slices borrow from wherever the facts came
+ * (a JSON tree, the stack). er_record_seal copies everything into one block: one allocation a
+ * record, freed when the last holder lets go. Queues hold pointers, so fan-out copies nothing.
+ * Strings are repaired to valid UTF-8 when sealed; a message over 64 KiB is cut.
+ *
+ * Threads: a draft belongs to one thread; a sealed record may be read by any. */
+#ifndef ER_RECORD_RECORD_H
+#define ER_RECORD_RECORD_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <stdatomic.h>
+
+#define ER_RECORD_SCHEMA      "eventrouter.io/v1"
+#define ER_RECORD_MESSAGE_MAX 65536
+
+typedef enum er_kind {
+    ER_KIND_EVENT,
+    ER_KIND_GAP,
+    ER_KIND_NOTICE,
+} er_kind;
+const char *er_kind_name(er_kind kind);
+
+typedef enum er_severity {
+    ER_SEVERITY_INFO,
+    ER_SEVERITY_WARNING,
+    ER_SEVERITY_ERROR,
+} er_severity;
+const char *er_severity_name(er_severity severity); /* INFO WARNING ERROR */
+
+/* ObjectReference of core/v1; empty members are left out. */
+typedef struct er_object_ref {
+    er_str api_version, kind, namespace_, name, uid, resource_version, field_path;
+} er_object_ref;
+
+/* kind event. Source: core/v1 Event. */
+typedef struct er_event_part {
+    int64_t count;       /* series.count, else count, else 1 */
+    int64_t count_delta; /* -1: unknown */
+    er_time first_time, last_time;
+    er_str action;
+    er_str name, uid, resource_version; /* the Event object's own */
+    er_object_ref related;
+} er_event_part;
+
+/* kind gap: a stretch that cannot be had back. */
+typedef struct er_gap_part {
+    er_str stream; /* "events", "events/NAMESPACE" */
+    er_str cause;  /* expired rewound oversized undecodable listIncomplete noState */
+    er_str from_version, to_version;
+    er_time from_time, to_time;
+    int64_t recovered; /* records that a list brought back; -1: not known */
+} er_gap_part;
+
+/* kind notice: records dropped or rejected by a sink, told to the others. */
+typedef struct er_notice_part {
+    er_str sink, cause; /* cause: an er_reason name, "dropped" reasons and "rejected" reasons */
+    int64_t records;
+    er_time since, until;
+} er_notice_part;
+
+typedef struct er_record {
+    atomic_uint refs;
+    size_t bytes; /* memory of the block: what queues count */
+
+    er_kind kind;
+    er_severity severity;
+    er_str id; /* [A-Za-z0-9_-]{1,64} */
+    er_str cluster;
+    er_time time;
+    er_str time_source; /* the field the time was taken from, "observed" when none was usable */
+    er_time observed_time;
+    int64_t observed_mono_ns; /* for latency figures; not part of the JSON */
+    er_str type, reason, message;
+    er_str namespace_;
+    er_object_ref object;
+    er_str source_component, source_host, source_instance;
+    bool namespace_mismatch, truncated, recovered;
+
+    union {
+        er_event_part event;
+        er_gap_part gap;
+        er_notice_part notice;
+    };
+} er_record;
+
+/* Returns an owned record with one reference; NULL when memory for it cannot be had. */
+er_record *er_record_seal(const er_record *draft);
+er_record *er_record_ref(er_record *rec);
+void er_record_unref(er_record *rec);
+
+/* The canonical JSON, without a newline. The schema is config/record.schema.json. */
+void er_record_json(const er_record *rec, er_buf *out);
+
+/* Makes an id legal: id itself when it matches [A-Za-z0-9_-]{1,64}, else "x-" and the first 40 hex
+ * digits of its SHA-256. The result is written to out. */
+#define ER_ID_MAX 65
+er_str er_record_id(er_str id, char out[ER_ID_MAX]);
+
+#endif

@@ -1,0 +1,91 @@
+/* The driver that all HTTP sinks share. A service is a const er_http_profile on it: content type,
+ * framing, status rules and a few callbacks. See sinks/README.md for how to add one.
+ *
+ * Threads: as er_sink_type. */
+#ifndef ER_SINKS_HTTP_SINK_H
+#define ER_SINKS_HTTP_SINK_H
+
+#include "http/http.h"
+#include "sink/sink.h"
+
+/* The first member of every HTTP sink's config struct. */
+typedef struct er_http_sink_config {
+    er_sink_settings common;
+    er_secret_ref url;
+    struct {
+        int64_t connect_ms, request_ms;
+    } timeout;
+    er_tls_settings tls;
+    er_auth_settings auth;
+    er_cfg_list headers; /* of er_cfg_secret */
+} er_http_sink_config;
+extern const er_field er_http_sink_timeout_rows[];
+er_status er_http_sink_check_header(const char *name, er_err *err);
+#define ER_HTTP_SINK_ROWS                                                                          \
+    {.key = "url", .type = ER_FIELD_URL, .flags = ER_FIELD_REQUIRED,                               \
+     .offset = offsetof(er_http_sink_config, url),                                                 \
+     .help = "Where requests go; a text, {file: PATH} or {env: NAME}."},                           \
+    {.key = "timeout", .type = ER_FIELD_STRUCT, .rows = er_http_sink_timeout_rows,                 \
+     .help = "Time limits of one request."},                                                       \
+    {.key = "tls", .type = ER_FIELD_STRUCT, .rows = er_tls_rows, .check_struct = er_tls_check,     \
+     .offset = offsetof(er_http_sink_config, tls), .help = "TLS towards the peer."},               \
+    {.key = "auth", .type = ER_FIELD_STRUCT, .rows = er_auth_rows, .check_struct = er_auth_check,  \
+     .offset = offsetof(er_http_sink_config, auth), .help = "Credentials; at most one kind."},     \
+    {.key = "headers", .type = ER_FIELD_SECRETS, .check = er_http_sink_check_header,               \
+     .offset = offsetof(er_http_sink_config, headers),                                             \
+     .help = "More request headers: name to text, {file: PATH} or {env: NAME}."}
+
+typedef enum er_http_framing {
+    ER_HTTP_SINGLE,     /* one record a request; batch.records > 1 makes it a JSON array */
+    ER_HTTP_JSON_ARRAY, /* always an array */
+    ER_HTTP_NDJSON,     /* each item and a newline */
+    ER_HTTP_CONCAT,     /* items as they are */
+} er_http_framing;
+
+/* What an answer means for the endpoint; the rest (per item) is the profile's judge. */
+typedef enum er_http_action {
+    ER_HTTP_DELIVERED,
+    ER_HTTP_UNAVAILABLE,
+    ER_HTTP_DENIED,
+    ER_HTTP_SPLIT,  /* too large: halve */
+    ER_HTTP_REFUSED, /* with several records: halve; with one: reject */
+} er_http_action;
+typedef struct er_http_rule {
+    short from, to; /* statuses, inclusive */
+    er_http_action action;
+} er_http_rule;
+/* The table of DESIGN section 7; the profile's rules are looked at first. */
+er_http_action er_http_action_of(const er_http_rule *rules, size_t n, long status);
+
+typedef struct er_http_profile {
+    er_sink_type type;        /* made with ER_HTTP_SINK_TYPE */
+    const char *content_type;
+    er_http_framing framing;
+    const er_http_rule *rules; /* overrides of the common table */
+    size_t rules_n;
+    size_t state_size;         /* bytes of zeroed state handed to the callbacks */
+    er_status (*encode)(const void *config, void *state, const er_record *rec, er_buf *out,
+                        er_err *err);
+    /* Optional. Adds headers or changes the URL of one attempt; values must live until the next
+     * call (keep them in state). */
+    er_status (*prepare)(const void *config, void *state, const er_batch *batch,
+                         er_http_request *req, er_err *err);
+    /* Optional. Judges the items of a 2xx answer; without it all are delivered. */
+    er_status (*judge)(const void *config, void *state, const er_http_response *res,
+                       er_batch *batch, er_err *err);
+} er_http_profile;
+
+/* The functions of the driver, for er_sink_type. */
+er_status er_http_sink_create(const er_sink_type *type, const void *config, const er_sink_env *env,
+                              void **self, er_err *err);
+er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er_err *err);
+er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
+void er_http_sink_destroy(void *self);
+er_status er_http_sink_check(const void *config, er_err *err);
+#define ER_HTTP_SINK_TYPE(profile_, name_, summary_, rows_, config_)                               \
+    {.name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),      \
+     .check = er_http_sink_check, .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,  \
+     .create = er_http_sink_create, .encode = er_http_sink_encode,                                 \
+     .deliver = er_http_sink_deliver, .destroy = er_http_sink_destroy}
+
+#endif
