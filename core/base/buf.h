@@ -1,7 +1,8 @@
 /* A growing byte buffer with a maximum and a sticky error: the first failed append is remembered
  * and later appends do nothing, so that writers check once at the end.
  *
- * Ownership: init/fini in place; er_buf_take hands the bytes to the caller. One thread at a time. */
+ * Ownership: init/fini in place; er_buf_take hands the bytes to the caller. One thread at a time.
+ */
 #ifndef ER_BASE_BUF_H
 #define ER_BASE_BUF_H
 
@@ -16,11 +17,11 @@ typedef struct er_buf {
     er_status bad; /* ER_OK, ER_E_NOMEM or ER_E_LIMIT */
 } er_buf;
 
-void er_buf_init(er_buf *buf, size_t max); /* allocates nothing yet */
-void er_buf_fini(er_buf *buf);             /* frees; the buffer may be initialised again */
-void er_buf_clear(er_buf *buf);            /* length 0, error forgotten, memory kept */
+void er_buf_init(er_buf *buf, size_t max);    /* allocates nothing yet */
+void er_buf_fini(er_buf *buf);                /* frees; the buffer may be initialised again */
+void er_buf_clear(er_buf *buf);               /* length 0, error forgotten, memory kept */
 void er_buf_shrink(er_buf *buf, size_t keep); /* clears, and frees the memory if over keep bytes */
-void er_buf_wipe(er_buf *buf);             /* overwrites with zeros, then er_buf_clear */
+void er_buf_wipe(er_buf *buf);                /* overwrites with zeros, then er_buf_clear */
 
 void er_buf_put(er_buf *buf, const void *p, size_t n);
 void er_buf_puts(er_buf *buf, const char *cstr);

@@ -14,7 +14,7 @@ typedef struct er_deadline {
     int64_t ns;
 } er_deadline;
 #define ER_DEADLINE_NEVER ((er_deadline){INT64_MAX})
-er_deadline er_deadline_in(int64_t ms); /* negative: now; INT64_MAX: never */
+er_deadline er_deadline_in(int64_t ms);     /* negative: now; INT64_MAX: never */
 int64_t er_deadline_left_ms(er_deadline d); /* rounded up, at least 0; never: INT64_MAX */
 bool er_deadline_passed(er_deadline d);
 er_deadline er_deadline_min(er_deadline a, er_deadline b);

@@ -30,7 +30,7 @@ er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err);
 
 const er_json *er_json_get(const er_json *object, const char *key); /* case counts */
 const er_json *er_json_path(const er_json *object, const char *k1, const char *k2);
-er_str er_json_str(const er_json *node);             /* "" when it is not a string */
+er_str er_json_str(const er_json *node); /* "" when it is not a string */
 er_str er_json_get_str(const er_json *object, const char *key);
 bool er_json_int(const er_json *node, int64_t *out); /* false: not a number, or not integral */
 bool er_json_is_object(const er_json *node);

@@ -2,7 +2,8 @@
  *
  * Writes compact JSON onto a buffer; commas are its business. Strings are repaired to valid UTF-8
  * (U+FFFD for each bad byte) and escaped as RFC 8259 section 7 demands and no more.
- * Errors: those of the buffer, checked once at the end. Nesting: 64 levels, more is an assertion. */
+ * Errors: those of the buffer, checked once at the end. Nesting: 64 levels, more is an assertion.
+ */
 #ifndef ER_BASE_JSON_WRITE_H
 #define ER_BASE_JSON_WRITE_H
 

@@ -21,11 +21,13 @@ typedef struct er_log_field {
     er_str text;     /* used when is_number is false; repaired and escaped */
     int64_t number;
     bool is_number;
+    bool is_json; /* text is JSON made by core/base/json_write.h */
 } er_log_field;
 
-#define ER_LS(k, cstr) ((er_log_field){.key = (k), .text = er_str_of(cstr)})
+#define ER_LS(k, cstr)  ((er_log_field){.key = (k), .text = er_str_of(cstr)})
 #define ER_LT(k, slice) ((er_log_field){.key = (k), .text = (slice)})
-#define ER_LI(k, v)    ((er_log_field){.key = (k), .number = (int64_t)(v), .is_number = true})
+#define ER_LJ(k, json)  ((er_log_field){.key = (k), .text = (json), .is_json = true})
+#define ER_LI(k, v)     ((er_log_field){.key = (k), .number = (int64_t)(v), .is_number = true})
 
 /* ER_LOG(ER_LOG_WARNING, "watch", "cannot list", ER_LS("watch", name), ER_LS("error", err.msg));
  * ER_LOG0 is for a message without fields. */

@@ -1,0 +1,173 @@
+#include "base/json_read.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_SIZE (64u * 1024u)
+#define ALIGN      sizeof(max_align_t)
+
+/* cJSON allocates many small nodes: an arena turns them into a pointer bump, and freeing the tree
+ * into nothing. The hooks are process-wide, so the arena in use is named per thread. */
+struct er_arena_block {
+    struct er_arena_block *next;
+    size_t used, cap;
+    max_align_t data[];
+};
+
+static _Thread_local struct er_arena_block **current;
+
+static struct er_arena_block *block_new(size_t cap) {
+    struct er_arena_block *block = malloc(sizeof *block + cap);
+    if (block != NULL) {
+        *block = (struct er_arena_block){.cap = cap};
+    }
+    return block;
+}
+
+static void *arena_alloc(size_t n) {
+    if (current == NULL) {
+        return malloc(n);
+    }
+    n = (n + ALIGN - 1) & ~(ALIGN - 1);
+    struct er_arena_block *block = *current;
+    if (block == NULL || block->cap - block->used < n) {
+        struct er_arena_block *fresh = block_new(n > BLOCK_SIZE ? n : BLOCK_SIZE);
+        if (fresh == NULL) {
+            return NULL;
+        }
+        fresh->next = block;
+        *current = fresh;
+        block = fresh;
+    }
+    void *p = (char *)block->data + block->used;
+    block->used += n;
+    return p;
+}
+
+static void arena_free(void *p) {
+    if (current == NULL) {
+        free(p);
+    }
+}
+
+void er_json_setup(void) {
+    cJSON_Hooks hooks = {.malloc_fn = arena_alloc, .free_fn = arena_free};
+    cJSON_InitHooks(&hooks);
+}
+
+void er_json_doc_init(er_json_doc *doc) {
+    *doc = (er_json_doc){0};
+}
+
+void er_json_doc_fini(er_json_doc *doc) {
+    while (doc->blocks != NULL) {
+        struct er_arena_block *next = doc->blocks->next;
+        free(doc->blocks);
+        doc->blocks = next;
+    }
+    doc->root = NULL;
+}
+
+/* Keeps one block of the ordinary size for the next document. */
+static void reset(er_json_doc *doc) {
+    doc->root = NULL;
+    while (doc->blocks != NULL && (doc->blocks->next != NULL || doc->blocks->cap > BLOCK_SIZE)) {
+        struct er_arena_block *next = doc->blocks->next;
+        free(doc->blocks);
+        doc->blocks = next;
+    }
+    if (doc->blocks != NULL) {
+        doc->blocks->used = 0;
+    }
+}
+
+/* cJSON ends a string at \u0000: put U+FFFD in its place. A backslash before the u counts only if
+ * it is not itself escaped. */
+static void replace_nul_escapes(char *text, size_t n) {
+    char *at = text;
+    const char *end = text + n;
+    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL && end - at >= 6) {
+        if (memcmp(at, "\\u0000", 6) == 0) {
+            memcpy(at, "\\ufffd", 6);
+        }
+        at += 2;
+    }
+}
+
+er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err) {
+    reset(doc);
+    const char *nul = memchr(text, '\0', n);
+    if (nul != NULL) {
+        return er_err_set(err, ER_E_INVAL, "not JSON: a NUL byte at offset %zu",
+                          (size_t)(nul - text));
+    }
+    replace_nul_escapes(text, n);
+    const char *end = NULL;
+    current = &doc->blocks;
+    const cJSON *root = cJSON_ParseWithLengthOpts(text, n, &end, false);
+    current = NULL;
+    size_t at = end == NULL ? 0 : (size_t)(end - text);
+    if (root == NULL) {
+        return er_err_set(err, ER_E_INVAL, "not JSON: fault at offset %zu of %zu", at, n);
+    }
+    if (er_str_trim((er_str){text + at, n - at}).n > 0) {
+        return er_err_set(err, ER_E_INVAL, "not JSON: more text behind the document, offset %zu",
+                          at);
+    }
+    doc->root = root;
+    return ER_OK;
+}
+
+const er_json *er_json_get(const er_json *object, const char *key) {
+    return er_json_is_object(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+}
+
+const er_json *er_json_path(const er_json *object, const char *k1, const char *k2) {
+    return er_json_get(er_json_get(object, k1), k2);
+}
+
+er_str er_json_str(const er_json *node) {
+    return er_str_of(node != NULL && cJSON_IsString(node) ? node->valuestring : NULL);
+}
+
+er_str er_json_get_str(const er_json *object, const char *key) {
+    return er_json_str(er_json_get(object, key));
+}
+
+bool er_json_int(const er_json *node, int64_t *out) {
+    if (node == NULL || !cJSON_IsNumber(node)) {
+        return false;
+    }
+    double v = node->valuedouble;
+    if (!(fabs(v) <= 9007199254740992.0) || floor(v) < v) { /* 2^53: exact integers of a double */
+        return false;
+    }
+    *out = (int64_t)v;
+    return true;
+}
+
+bool er_json_is_object(const er_json *node) {
+    return node != NULL && cJSON_IsObject(node);
+}
+
+bool er_json_is_array(const er_json *node) {
+    return node != NULL && cJSON_IsArray(node);
+}
+
+bool er_json_is_true(const er_json *node) {
+    return node != NULL && cJSON_IsTrue(node);
+}
+
+const er_json *er_json_first(const er_json *array_or_object) {
+    return array_or_object == NULL ? NULL : array_or_object->child;
+}
+
+const er_json *er_json_next(const er_json *node) {
+    return node == NULL ? NULL : node->next;
+}
+
+er_str er_json_key(const er_json *member) {
+    return er_str_of(member == NULL ? NULL : member->string);
+}
