@@ -68,7 +68,7 @@ void er_jw_key_str(er_jw *w, er_str key) {
 
 /* Bytes that stand for themselves: ASCII from the blank on, but the quote and the backslash. */
 static bool plain(char c) {
-    return c >= ' ' && c <= 0x7f && c != '"' && c != '\\';
+    return (unsigned char)c >= ' ' && (unsigned char)c < 0x80 && c != '"' && c != '\\';
 }
 
 static void quote_special(er_buf *out, unsigned char c) {

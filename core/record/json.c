@@ -1,0 +1,116 @@
+#include "base/json_write.h"
+#include "record/record.h"
+
+static void put_ref(er_jw *w, const char *key, const er_object_ref *ref) {
+    if (ref->api_version.n + ref->kind.n + ref->namespace_.n + ref->name.n + ref->uid.n +
+            ref->resource_version.n + ref->field_path.n ==
+        0) {
+        return;
+    }
+    er_jw_key(w, key);
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "apiVersion", ref->api_version);
+    er_jw_kstr_opt(w, "kind", ref->kind);
+    er_jw_kstr_opt(w, "namespace", ref->namespace_);
+    er_jw_kstr_opt(w, "name", ref->name);
+    er_jw_kstr_opt(w, "uid", ref->uid);
+    er_jw_kstr_opt(w, "resourceVersion", ref->resource_version);
+    er_jw_kstr_opt(w, "fieldPath", ref->field_path);
+    er_jw_object_end(w);
+}
+
+static void put_source(er_jw *w, const er_record *rec) {
+    if (rec->source_component.n + rec->source_host.n + rec->source_instance.n == 0) {
+        return;
+    }
+    er_jw_key(w, "source");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "component", rec->source_component);
+    er_jw_kstr_opt(w, "host", rec->source_host);
+    er_jw_kstr_opt(w, "instance", rec->source_instance);
+    er_jw_object_end(w);
+}
+
+static void put_event(er_jw *w, const er_event_part *event) {
+    er_jw_kint(w, "count", event->count);
+    if (event->count_delta >= 0) {
+        er_jw_kint(w, "countDelta", event->count_delta);
+    }
+    er_jw_ktime_opt(w, "firstTime", event->first_time);
+    er_jw_ktime_opt(w, "lastTime", event->last_time);
+    er_jw_kstr_opt(w, "action", event->action);
+    er_jw_key(w, "event");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "name", event->name);
+    er_jw_kstr_opt(w, "uid", event->uid);
+    er_jw_kstr_opt(w, "resourceVersion", event->resource_version);
+    er_jw_object_end(w);
+    put_ref(w, "related", &event->related);
+}
+
+static void put_gap(er_jw *w, const er_gap_part *gap) {
+    er_jw_key(w, "gap");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "stream", gap->stream);
+    er_jw_kstr_opt(w, "cause", gap->cause);
+    er_jw_kstr_opt(w, "fromResourceVersion", gap->from_version);
+    er_jw_kstr_opt(w, "toResourceVersion", gap->to_version);
+    er_jw_ktime_opt(w, "fromTime", gap->from_time);
+    er_jw_ktime_opt(w, "toTime", gap->to_time);
+    if (gap->recovered >= 0) {
+        er_jw_kint(w, "recovered", gap->recovered);
+    }
+    er_jw_object_end(w);
+}
+
+static void put_notice(er_jw *w, const er_notice_part *notice) {
+    er_jw_key(w, "notice");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "sink", notice->sink);
+    er_jw_kstr_opt(w, "cause", notice->cause);
+    er_jw_kint(w, "records", notice->records);
+    er_jw_ktime_opt(w, "since", notice->since);
+    er_jw_ktime_opt(w, "until", notice->until);
+    er_jw_object_end(w);
+}
+
+static void put_flag(er_jw *w, const char *key, bool is_set) {
+    if (is_set) {
+        er_jw_kbool(w, key, true);
+    }
+}
+
+void er_record_json(const er_record *rec, er_buf *out) {
+    er_jw w;
+    er_jw_init(&w, out);
+    er_jw_object(&w);
+    er_jw_kstr(&w, "schema", ER_STR(ER_RECORD_SCHEMA));
+    er_jw_kstr(&w, "id", rec->id);
+    er_jw_kstr(&w, "kind", er_str_of(er_kind_name(rec->kind)));
+    er_jw_kstr(&w, "cluster", rec->cluster);
+    er_jw_ktime_opt(&w, "time", rec->time);
+    er_jw_kstr(&w, "timeSource", rec->time_source);
+    er_jw_ktime_opt(&w, "observedTime", rec->observed_time);
+    er_jw_kstr(&w, "severity", er_str_of(er_severity_name(rec->severity)));
+    er_jw_kstr(&w, "type", rec->type);
+    er_jw_kstr(&w, "reason", rec->reason);
+    er_jw_kstr(&w, "message", rec->message);
+    put_flag(&w, "truncated", rec->truncated);
+    er_jw_kstr_opt(&w, "namespace", rec->namespace_);
+    put_flag(&w, "namespaceMismatch", rec->namespace_mismatch);
+    put_ref(&w, "object", &rec->object);
+    put_source(&w, rec);
+    put_flag(&w, "recovered", rec->recovered);
+    switch (rec->kind) {
+    case ER_KIND_EVENT:
+        put_event(&w, &rec->event);
+        break;
+    case ER_KIND_GAP:
+        put_gap(&w, &rec->gap);
+        break;
+    case ER_KIND_NOTICE:
+        put_notice(&w, &rec->notice);
+        break;
+    }
+    er_jw_object_end(&w);
+}
