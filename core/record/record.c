@@ -96,20 +96,25 @@ static void repair(char *to, er_str s, bool is_valid) {
 }
 
 er_record *er_record_seal(const er_record *draft) {
+    er_record cut;
+    memcpy(&cut, draft, sizeof cut);
+    /* Cut before copying, so that what is left out takes no memory. */
+    cut.message.n = er_utf8_cut(cut.message, ER_RECORD_MESSAGE_MAX);
+    cut.truncated = cut.truncated || cut.message.n < draft->message.n;
     size_t total = sizeof(er_record);
     const size_t *at;
-    for (size_t i = 0; (at = string_at(draft->kind, i)) != NULL; i++) {
-        total += repaired_len(*(const er_str *)(const void *)((const char *)draft + *at));
+    for (size_t i = 0; (at = string_at(cut.kind, i)) != NULL; i++) {
+        total += repaired_len(*(const er_str *)(const void *)((const char *)&cut + *at));
     }
     er_record *rec = malloc(total);
     if (rec == NULL) {
         return NULL;
     }
-    memcpy(rec, draft, sizeof *rec);
+    memcpy(rec, &cut, sizeof *rec);
     atomic_init(&rec->refs, 1);
     rec->bytes = total;
     char *to = (char *)(rec + 1);
-    for (size_t i = 0; (at = string_at(draft->kind, i)) != NULL; i++) {
+    for (size_t i = 0; (at = string_at(cut.kind, i)) != NULL; i++) {
         er_str *s = (er_str *)(void *)((char *)rec + *at);
         size_t n = repaired_len(*s);
         if (n > 0) {
@@ -118,7 +123,7 @@ er_record *er_record_seal(const er_record *draft) {
         *s = (er_str){to, n};
         to += n;
     }
-    if (rec->message.n > ER_RECORD_MESSAGE_MAX) {
+    if (rec->message.n > ER_RECORD_MESSAGE_MAX) { /* repairs made it longer */
         rec->message.n = er_utf8_cut(rec->message, ER_RECORD_MESSAGE_MAX);
         rec->truncated = true;
     }

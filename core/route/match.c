@@ -1,0 +1,157 @@
+#include "route/match.h"
+
+#include <stdlib.h>
+
+/* Keys whose value is not a plain string of the record. */
+#define VALUE_KIND     (SIZE_MAX - 1)
+#define VALUE_SEVERITY (SIZE_MAX - 2)
+
+#define SETTING(member) offsetof(er_match_settings, member)
+#define VALUE(member)   offsetof(er_record, member)
+static const struct {
+    const char *key;
+    size_t setting_at, value_at;
+} keys[] = {
+    {"kind", SETTING(kind), VALUE_KIND},
+    {"type", SETTING(type), VALUE(type)},
+    {"severity", SETTING(severity), VALUE_SEVERITY},
+    {"reason", SETTING(reason), VALUE(reason)},
+    {"message", SETTING(message), VALUE(message)},
+    {"namespace", SETTING(namespace_), VALUE(namespace_)},
+    {"cluster", SETTING(cluster), VALUE(cluster)},
+    {"object.kind", SETTING(object.kind), VALUE(object.kind)},
+    {"object.name", SETTING(object.name), VALUE(object.name)},
+    {"object.namespace", SETTING(object.namespace_), VALUE(object.namespace_)},
+    {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version)},
+    {"source.component", SETTING(source.component), VALUE(source_component)},
+    {"source.host", SETTING(source.host), VALUE(source_host)},
+};
+#define KEYS (sizeof keys / sizeof keys[0])
+
+static er_status term_init(er_match_term *term, size_t value_at, const er_cfg_strings *list,
+                           const char *path, er_problems *problems) {
+    *term = (er_match_term){.value_at = value_at};
+    term->any = er_xcalloc(list->n + 1, sizeof *term->any);
+    term->none = er_xcalloc(list->n + 1, sizeof *term->none);
+    for (size_t i = 0; i < list->n; i++) {
+        er_str text = er_str_of(list->v[i].s);
+        bool is_none = er_str_starts(text, "!");
+        if (is_none) {
+            text.p++;
+            text.n--;
+        }
+        er_pattern *pattern;
+        er_err err;
+        if (er_pattern_new(text, &pattern, &err) != ER_OK) {
+            er_problems_add(problems, false, list->v[i].pos, path, "%s", err.msg);
+            return ER_E_CONFIG;
+        }
+        if (is_none) {
+            term->none[term->none_n++] = pattern;
+        } else {
+            term->any[term->any_n++] = pattern;
+        }
+    }
+    return ER_OK;
+}
+
+er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, const char *path,
+                          er_problems *problems) {
+    *m = (er_matcher){.count = settings->count};
+    m->terms = er_xcalloc(KEYS, sizeof *m->terms);
+    er_status status = ER_OK;
+    for (size_t i = 0; i < KEYS; i++) {
+        const er_cfg_strings *list =
+            (const er_cfg_strings *)(const void *)((const char *)settings + keys[i].setting_at);
+        if (!list->set) {
+            continue;
+        }
+        er_buf where;
+        er_buf_init(&where, 4096);
+        er_buf_putf(&where, "%s.%s", path, keys[i].key);
+        if (list->n == 0) {
+            er_problems_add(problems, false, list->pos, er_buf_cstr(&where),
+                            "an empty list matches nothing; leave the key out to match all");
+            status = ER_E_CONFIG;
+        } else if (term_init(&m->terms[m->n++], keys[i].value_at, list, er_buf_cstr(&where),
+                             problems) != ER_OK) {
+            status = ER_E_CONFIG;
+        }
+        er_buf_fini(&where);
+    }
+    return status;
+}
+
+static void free_patterns(er_pattern **v, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        er_pattern_free(v[i]);
+    }
+    free(v);
+}
+
+void er_matcher_fini(er_matcher *m) {
+    for (size_t i = 0; i < m->n; i++) {
+        free_patterns(m->terms[i].any, m->terms[i].any_n);
+        free_patterns(m->terms[i].none, m->terms[i].none_n);
+    }
+    free(m->terms);
+    *m = (er_matcher){0};
+}
+
+bool er_matcher_takes_all(const er_matcher *m) {
+    return m->n == 0 && m->count < 0;
+}
+
+static er_str value_of(const er_record *rec, size_t value_at) {
+    if (value_at == VALUE_KIND) {
+        return er_str_of(er_kind_name(rec->kind));
+    }
+    if (value_at == VALUE_SEVERITY) {
+        return er_str_of(er_severity_name(rec->severity));
+    }
+    return *(const er_str *)(const void *)((const char *)rec + value_at);
+}
+
+/* Yes when one matches; else the limit when one hit it; else no. */
+static er_match match_any(er_pattern *const *v, size_t n, er_str value,
+                          er_pattern_scratch *scratch) {
+    er_match result = ER_MATCH_NO;
+    for (size_t i = 0; i < n; i++) {
+        er_match one = er_pattern_match(v[i], value, scratch);
+        if (one == ER_MATCH_YES) {
+            return ER_MATCH_YES;
+        }
+        result = one == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : result;
+    }
+    return result;
+}
+
+static er_match match_term(const er_match_term *term, const er_record *rec,
+                           er_pattern_scratch *scratch) {
+    er_str value = value_of(rec, term->value_at);
+    if (value.n == 0) { /* the record lacks the key */
+        return term->any_n == 0 ? ER_MATCH_YES : ER_MATCH_NO;
+    }
+    er_match none = match_any(term->none, term->none_n, value, scratch);
+    if (none == ER_MATCH_YES) {
+        return ER_MATCH_NO;
+    }
+    er_match any =
+        term->any_n == 0 ? ER_MATCH_YES : match_any(term->any, term->any_n, value, scratch);
+    return any == ER_MATCH_YES ? (none == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : ER_MATCH_YES) : any;
+}
+
+er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch) {
+    if (m->count >= 0 && (rec->kind != ER_KIND_EVENT || rec->event.count < m->count)) {
+        return ER_MATCH_NO;
+    }
+    er_match result = ER_MATCH_YES;
+    for (size_t i = 0; i < m->n; i++) {
+        er_match one = match_term(&m->terms[i], rec, scratch);
+        if (one == ER_MATCH_NO) {
+            return ER_MATCH_NO;
+        }
+        result = one == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : result;
+    }
+    return result;
+}

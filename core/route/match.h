@@ -1,0 +1,28 @@
+/* One compiled `match:`. Threads: immutable. */
+#ifndef ER_ROUTE_MATCH_H
+#define ER_ROUTE_MATCH_H
+
+#include "route/route.h"
+
+/* One key with its list. */
+typedef struct er_match_term {
+    size_t value_at; /* offset of the er_str in er_record; ER_MATCH_KIND and so on for others */
+    er_pattern **any, **none;
+    size_t any_n, none_n;
+} er_match_term;
+
+typedef struct er_matcher {
+    er_match_term *terms;
+    size_t n;
+    int64_t count; /* -1: any */
+} er_matcher;
+
+/* Errors cannot happen in a checked configuration but for a list that holds nothing; reported at
+ * its position. */
+er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, const char *path,
+                          er_problems *problems);
+void er_matcher_fini(er_matcher *m);
+bool er_matcher_takes_all(const er_matcher *m);
+er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch);
+
+#endif

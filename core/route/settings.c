@@ -1,0 +1,87 @@
+#include "route/route.h"
+
+#define M(member) offsetof(er_match_settings, member)
+#define PATTERNS(key_, member_, help_)                                                             \
+    {                                                                                              \
+        .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .check = er_pattern_check,  \
+        .help = (help_)                                                                            \
+    }
+
+static const er_field object_rows[] = {
+    PATTERNS("kind", object.kind, "Kind of the object, such as Pod."),
+    PATTERNS("name", object.name, "Name of the object."),
+    PATTERNS("namespace", object.namespace_, "Namespace that the object claims."),
+    PATTERNS("apiVersion", object.api_version, "API version of the object, such as apps/v1."),
+    {.key = NULL},
+};
+
+static const er_field source_rows[] = {
+    PATTERNS("component", source.component, "Who reported it, such as kubelet."),
+    PATTERNS("host", source.host, "The node on which the reporter runs."),
+    {.key = NULL},
+};
+
+static const er_field match_rows[] = {
+    PATTERNS("kind", kind, "Kind of the record: event, gap, notice."),
+    PATTERNS("type", type, "Normal or Warning."),
+    PATTERNS("severity", severity, "INFO, WARNING or ERROR."),
+    PATTERNS("reason", reason, "The Event's reason; the cause of gaps and notices."),
+    PATTERNS("message", message, "The message."),
+    PATTERNS("namespace", namespace_, "The Event's own namespace."),
+    PATTERNS("cluster", cluster, "The cluster's name."),
+    {.key = "object",
+     .type = ER_FIELD_STRUCT,
+     .rows = object_rows,
+     .help = "The object the record is about."},
+    {.key = "source", .type = ER_FIELD_STRUCT, .rows = source_rows, .help = "Who reported it."},
+    {.key = "count",
+     .type = ER_FIELD_INT,
+     .offset = M(count),
+     .flags = ER_FIELD_UNSET,
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "Least count: matches Events that happened this often."},
+    {.key = NULL},
+};
+
+#define R(member) offsetof(er_route_settings, member)
+const er_field er_route_rows[] = {
+    ER_FIELD_POS(er_route_settings, pos),
+    {.key = "name",
+     .type = ER_FIELD_STRING,
+     .offset = R(name),
+     .max = 63,
+     .help = "For people: shown by check and in metrics; by default the position, from 1."},
+    {.key = "match",
+     .type = ER_FIELD_STRUCT,
+     .offset = R(match),
+     .rows = match_rows,
+     .help = "Which records; keys are and-ed, a list is any-of, \"!\" makes none-of. Texts are "
+             "exact, globs (*, ?) or re:EXPRESSION. Left out: all."},
+    {.key = "sinks",
+     .type = ER_FIELD_STRINGS,
+     .offset = R(sinks),
+     .help = "Names of the sinks that get the records."},
+    {.key = "drop",
+     .type = ER_FIELD_BOOL,
+     .offset = R(drop),
+     .help = "Ends the walk; what earlier routes gave stays."},
+    {.key = "final",
+     .type = ER_FIELD_BOOL,
+     .offset = R(final),
+     .help = "Ends the walk for records that matched here."},
+    {.key = NULL},
+};
+
+er_status er_route_check(const void *settings, er_err *err) {
+    const er_route_settings *route = settings;
+    if (route->drop && route->sinks.n > 0) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "has both sinks and drop; a route either delivers or drops");
+    }
+    if (!route->drop && route->sinks.n == 0) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "has neither sinks nor drop; name the sinks or set drop: true");
+    }
+    return ER_OK;
+}
