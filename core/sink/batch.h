@@ -1,0 +1,43 @@
+/* The inside of an er_batch, for the worker in core/delivery and for tests; sinks use sink.h.
+ *
+ * Slots stay where they are while a batch is with a sink: the sink may keep (batch, i).
+ * Threads: the sink's own. */
+#ifndef ER_SINK_BATCH_H
+#define ER_SINK_BATCH_H
+
+#include "sink/sink.h"
+
+/* Told once, when delivery owes nothing more for one record at one sink: delivered, rejected, or
+ * dropped. NULL members of slots are allowed (notices). */
+typedef struct er_ack er_ack;
+struct er_ack {
+    void (*settled)(er_ack *ack);
+};
+
+typedef struct er_batch_slot {
+    er_record *rec; /* one reference; NULL once settled or moved away */
+    er_ack *ack;
+    er_item item;
+    int64_t enqueued_ns; /* er_mono_ns */
+    er_verdict verdict;
+    er_reason reason;
+    char *text; /* why, owned; NULL: nothing said */
+} er_batch_slot;
+
+struct er_batch {
+    er_batch *next; /* the worker's lists */
+    er_batch_slot *v;
+    size_t n, cap;
+    size_t bytes; /* of the items */
+};
+
+er_batch *er_batch_new(void);
+void er_batch_free(er_batch *batch); /* frees what is left in the slots */
+/* Moves slot's content in and leaves it empty; verdict is cleared. */
+void er_batch_add(er_batch *batch, er_batch_slot *slot);
+/* Releases record, item and text of one slot. */
+void er_batch_slot_fini(er_batch_slot *slot);
+/* Clears all verdicts, before a delivery. */
+void er_batch_rewind(er_batch *batch);
+
+#endif
