@@ -11,7 +11,7 @@
 #include "config/config.h"
 
 typedef struct er_admin_settings { /* admin: */
-    char *listen; /* "0.0.0.0:8080", "[::1]:8080", port 0: any; "": no server */
+    char *listen;                  /* "0.0.0.0:8080", "[::1]:8080", port 0: any; "": no server */
 } er_admin_settings;
 extern const er_field er_admin_rows[];
 

@@ -7,7 +7,8 @@
  *
  * All problems of a file are collected; each names file, line, column and path, shows the source
  * line and the nearest valid key. Hostile files are refused within caps: 1 MiB, 64 levels, 20,000
- * nodes, 256 KiB a scalar, one document, no NUL, UTF-8, no aliases or merge keys, no duplicate keys.
+ * nodes, 256 KiB a scalar, one document, no NUL, UTF-8, no aliases or merge keys, no duplicate
+ * keys.
  *
  * Threads: main only; a loaded configuration is immutable and may be read by any thread. */
 #ifndef ER_CONFIG_CONFIG_H
@@ -28,12 +29,13 @@ typedef enum er_field_type {
     ER_FIELD_STRING,   /* char *, never NULL: "" when unset */
     ER_FIELD_ENUM,     /* int: the index into choices ("json|text") */
     ER_FIELD_SECRET,   /* er_secret_ref: literal (warning), {file: P} or {env: N} */
-    ER_FIELD_URL,      /* er_secret_ref: as above, a literal without warning; literal: http(s) URL */
-    ER_FIELD_STRUCT,   /* the struct itself, by rows */
-    ER_FIELD_STRINGS,  /* er_cfg_strings; a single scalar is a list of one */
-    ER_FIELD_LIST,     /* er_cfg_list of elem_size items by rows */
-    ER_FIELD_SECRETS,  /* er_cfg_list of er_cfg_secret: a map name -> secret */
-    ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type` */
+    ER_FIELD_URL,     /* er_secret_ref: as above, a literal without warning; literal: http(s) URL */
+    ER_FIELD_STRUCT,  /* the struct itself, by rows */
+    ER_FIELD_STRINGS, /* er_cfg_strings; a single scalar is a list of one */
+    ER_FIELD_LIST,    /* er_cfg_list of elem_size items by rows */
+    ER_FIELD_SECRETS, /* er_cfg_list of er_cfg_secret: a map name -> secret */
+    ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type`
+                        */
 } er_field_type;
 
 enum {
@@ -48,8 +50,8 @@ typedef struct er_field er_field;
 struct er_field {
     const char *key; /* camelCase; NULL ends the rows */
     er_field_type type;
-    size_t offset;   /* offsetof the target in the struct the rows describe */
-    const char *def; /* default, as text in YAML form; NULL: "", 0, false, the first choice */
+    size_t offset;       /* offsetof the target in the struct the rows describe */
+    const char *def;     /* default, as text in YAML form; NULL: "", 0, false, the first choice */
     int64_t min, max;    /* both 0: 0 to INT64_MAX. For STRING: the length in bytes */
     const char *choices; /* ENUM: "a|b|c" */
     unsigned flags;
@@ -99,11 +101,11 @@ typedef struct er_cfg_secret {
 } er_cfg_secret;
 
 typedef struct er_cfg_variant {
-    er_cfg_text name;    /* the key of the map */
-    const char *type;    /* er_variant.name */
-    const void *user;    /* er_variant.user */
-    void *config;        /* er_variant.size bytes, filled by er_variant.rows */
-    er_pos pos;          /* of the body */
+    er_cfg_text name; /* the key of the map */
+    const char *type; /* er_variant.name */
+    const void *user; /* er_variant.user */
+    void *config;     /* er_variant.size bytes, filled by er_variant.rows */
+    er_pos pos;       /* of the body */
 } er_cfg_variant;
 
 /* A row of type STRUCT, LIST items and variants may keep their own position: give the struct a
@@ -112,17 +114,17 @@ typedef struct er_cfg_variant {
     { .key = "", .type = ER_FIELD_STRUCT, .offset = offsetof(type_, member) }
 
 typedef struct er_problem {
-    er_pos pos;      /* 0,0: the file as a whole */
+    er_pos pos; /* 0,0: the file as a whole */
     bool is_warning;
-    char *path;      /* "sinks.kafka.brokers[1]"; may be "" */
-    char *message;   /* with the nearest valid key where there is one */
+    char *path;    /* "sinks.kafka.brokers[1]"; may be "" */
+    char *message; /* with the nearest valid key where there is one */
 } er_problem;
 
 typedef struct er_problems {
-    char *file;        /* as given on the command line */
-    char *source;      /* the file's text, to show source lines; NULL when it could not be read */
+    char *file;   /* as given on the command line */
+    char *source; /* the file's text, to show source lines; NULL when it could not be read */
     size_t source_len;
-    er_problem *v;     /* in the order of position once printed */
+    er_problem *v; /* in the order of position once printed */
     size_t n;
     size_t errors, warnings;
 } er_problems;

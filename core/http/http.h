@@ -2,8 +2,8 @@
  *
  * HTTP/1.1, http and https only, no redirects, no cookies, no .netrc, no proxy from the environment
  * (proxy is a setting), no verbose output. Answers are read to a cap. Certificates, keys and CA
- * files are looked at before each new connection and re-read when they changed. Secrets never appear
- * in errors. Every option is set for every request: nothing sticks to a handle.
+ * files are looked at before each new connection and re-read when they changed. Secrets never
+ * appear in errors. Every option is set for every request: nothing sticks to a handle.
  *
  * Threads: a client belongs to one thread; the cancel token may be set from any. */
 #ifndef ER_HTTP_HTTP_H
@@ -19,7 +19,8 @@ typedef struct er_tls_settings {
     bool insecure_skip_verify;
     int min_version; /* 0: TLS 1.2, 1: TLS 1.3 */
 } er_tls_settings;
-extern const er_field er_tls_rows[]; /* caFile certFile keyFile serverName insecureSkipVerify minVersion */
+extern const er_field
+    er_tls_rows[]; /* caFile certFile keyFile serverName insecureSkipVerify minVersion */
 er_status er_tls_check(const void *settings, er_err *err); /* for check_struct */
 
 typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at most one of them */
@@ -41,7 +42,7 @@ er_status er_auth_check(const void *settings, er_err *err); /* for check_struct 
 typedef struct er_http_client er_http_client;
 
 typedef struct er_http_options { /* everything is borrowed and must outlive the client */
-    const er_tls_settings *tls; /* NULL: system CA, no client certificate */
+    const er_tls_settings *tls;  /* NULL: system CA, no client certificate */
     /* PEM in memory; wins over the file of tls when not empty. */
     er_str ca_pem, cert_pem, key_pem;
     const char *proxy; /* NULL or "": none */
@@ -78,10 +79,11 @@ typedef struct er_http_request {
 void er_http_request_header(er_http_request *req, const char *name, er_str value);
 
 typedef struct er_http_response {
-    long status;            /* 0: no answer came */
-    int64_t retry_after_ms; /* Retry-After in seconds or as a date, clamped to 0 .. 5 min; -1: none */
-    er_buf body;            /* owned by the caller: er_http_response_init/fini */
-    bool sent;              /* the request may have reached the peer */
+    long status; /* 0: no answer came */
+    int64_t
+        retry_after_ms; /* Retry-After in seconds or as a date, clamped to 0 .. 5 min; -1: none */
+    er_buf body;        /* owned by the caller: er_http_response_init/fini */
+    bool sent;          /* the request may have reached the peer */
     char content_type[64];
 } er_http_response;
 void er_http_response_init(er_http_response *res);
@@ -110,14 +112,14 @@ typedef struct er_http_stream_handler {
  * to res->body (up to response_max), not to data. ER_OK: the peer ended the body cleanly. Errors as
  * er_http_do; ER_E_TIMEOUT: no byte for idle_ms; a status returned by the handler is passed on. */
 er_status er_http_stream(er_http_client *client, const er_http_request *req, int64_t idle_ms,
-                         const er_http_stream_handler *handler, er_http_response *res,
-                         er_err *err);
+                         const er_http_stream_handler *handler, er_http_response *res, er_err *err);
 
 /* ---- auth headers from settings ---- */
 
 typedef struct er_auth er_auth;
 /* what: "sinks.hook.auth", for errors. Reads the secrets once. */
-er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out, er_err *err);
+er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out,
+                      er_err *err);
 void er_auth_free(er_auth *auth);
 /* Adds Authorization (or the API key's header); values live until the next call. */
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err);

@@ -25,8 +25,9 @@ typedef struct er_kube_config er_kube_config;
  * ~/.kube/config. Errors (ER_E_CONFIG) name the file, the entry and what to do. */
 er_status er_kube_config_load(const er_kube_settings *settings, er_kube_config **out, er_err *err);
 void er_kube_config_free(er_kube_config *config);
-const char *er_kube_config_server(const er_kube_config *config);  /* URL, as it may be logged */
-const char *er_kube_config_origin(const er_kube_config *config);  /* "in-cluster", or "FILE, context NAME" */
+const char *er_kube_config_server(const er_kube_config *config); /* URL, as it may be logged */
+const char *
+er_kube_config_origin(const er_kube_config *config); /* "in-cluster", or "FILE, context NAME" */
 const char *er_kube_config_context(const er_kube_config *config); /* "" in-cluster */
 /* SHA-256 in hex of server URL and CA: the cluster id when kube-system's uid cannot be read. */
 void er_kube_config_id(const er_kube_config *config, char out[65]);

@@ -11,8 +11,8 @@
  *   ER_OK             look at the verdicts
  *   ER_E_UNAVAILABLE  back off (err->retry_after_ms is honoured); so do all other errors
  *   ER_E_DENIED       credentials or target are wrong: the records are kept, probed slowly, said
- *   ER_E_SPLIT        too large, or refused as a whole by a service without item results: the worker
- *                     halves the batch; a single record is rejected with err's text
+ *   ER_E_SPLIT        too large, or refused as a whole by a service without item results: the
+ * worker halves the batch; a single record is rejected with err's text
  *
  * A batch lives until its last item is judged. KEPT items count as in flight and are never
  * delivered again before poll judges them RETRY. Once the cancel token is set, poll judges the rest
@@ -36,16 +36,17 @@ typedef enum er_verdict {
 /* A closed set: the label of the metrics and the cause of notices. */
 typedef enum er_reason {
     ER_REASON_NONE,
-    ER_REASON_ENCODE,    /* rejected: the record cannot be expressed for this peer */
-    ER_REASON_REFUSED,   /* rejected: the peer refused this record for what it is */
-    ER_REASON_TOO_LARGE, /* rejected: the peer's or our own size limit */
+    ER_REASON_ENCODE,     /* rejected: the record cannot be expressed for this peer */
+    ER_REASON_REFUSED,    /* rejected: the peer refused this record for what it is */
+    ER_REASON_TOO_LARGE,  /* rejected: the peer's or our own size limit */
     ER_REASON_QUEUE_FULL, /* dropped: overflow drop_oldest or drop_newest */
     ER_REASON_EXPIRED,    /* dropped: retry.maxAge passed */
     ER_REASON_MAX_,
 } er_reason;
 const char *er_reason_name(er_reason reason); /* encode refused too_large queue_full expired */
 
-/* What encode makes: frozen by nature, a function of configuration, record and what open learned. */
+/* What encode makes: frozen by nature, a function of configuration, record and what open learned.
+ */
 typedef struct er_item {
     er_buf body; /* initialised by the worker with the sink's maximum */
 } er_item;
@@ -61,15 +62,19 @@ void er_batch_judge_all(er_batch *batch, er_verdict verdict, er_reason reason, c
 er_verdict er_batch_verdict(const er_batch *batch, size_t i);
 
 typedef struct er_sink_env {
-    const char *name;    /* the key under `sinks:` */
-    er_cancel *cancel;   /* set: make every wait return */
-    er_heart *heart;     /* beat it inside long waits */
+    const char *name;  /* the key under `sinks:` */
+    er_cancel *cancel; /* set: make every wait return */
+    er_heart *heart;   /* beat it inside long waits */
     er_metrics *metrics;
 } er_sink_env;
 
 /* Settings every sink has. A sink's config struct begins with this member, its rows with
  * ER_SINK_ROWS(config_type, "records", "bytes", "linger"): the defaults of its batch. */
-typedef enum er_overflow { ER_OVERFLOW_BLOCK, ER_OVERFLOW_DROP_OLDEST, ER_OVERFLOW_DROP_NEWEST } er_overflow;
+typedef enum er_overflow {
+    ER_OVERFLOW_BLOCK,
+    ER_OVERFLOW_DROP_OLDEST,
+    ER_OVERFLOW_DROP_NEWEST
+} er_overflow;
 typedef struct er_sink_settings {
     struct {
         int64_t records, bytes;
@@ -87,24 +92,41 @@ typedef struct er_sink_settings {
 extern const er_field er_sink_queue_rows[], er_sink_retry_rows[];
 #define ER_SINK_BATCH_ROWS(name_, records_, bytes_, linger_)                                       \
     static const er_field name_[] = {                                                              \
-        {.key = "records", .type = ER_FIELD_INT, .def = (records_), .min = 1, .max = 100000,       \
+        {.key = "records",                                                                         \
+         .type = ER_FIELD_INT,                                                                     \
+         .def = (records_),                                                                        \
+         .min = 1,                                                                                 \
+         .max = 100000,                                                                            \
          .offset = offsetof(er_sink_settings, batch.records),                                      \
          .help = "Most records in one batch."},                                                    \
-        {.key = "bytes", .type = ER_FIELD_SIZE, .def = (bytes_), .min = 1, .max = 1 << 30,         \
+        {.key = "bytes",                                                                           \
+         .type = ER_FIELD_SIZE,                                                                    \
+         .def = (bytes_),                                                                          \
+         .min = 1,                                                                                 \
+         .max = 1 << 30,                                                                           \
          .offset = offsetof(er_sink_settings, batch.bytes),                                        \
          .help = "Most bytes of encoded records in one batch; a larger record goes alone."},       \
-        {.key = "linger", .type = ER_FIELD_DURATION, .def = (linger_), .max = 3600000,             \
+        {.key = "linger",                                                                          \
+         .type = ER_FIELD_DURATION,                                                                \
+         .def = (linger_),                                                                         \
+         .max = 3600000,                                                                           \
          .offset = offsetof(er_sink_settings, batch.linger_ms),                                    \
          .help = "How long a batch waits to fill; 0 takes what is there."},                        \
         {.key = NULL}}
 /* Offsets within er_sink_settings are used as they are: it is the first member. */
 #define ER_SINK_ROWS(batch_rows_)                                                                  \
-    {.key = "queue", .type = ER_FIELD_STRUCT, .rows = er_sink_queue_rows,                          \
+    {.key = "queue",                                                                               \
+     .type = ER_FIELD_STRUCT,                                                                      \
+     .rows = er_sink_queue_rows,                                                                   \
      .help = "What waits for this sink, and what happens when it is full."},                       \
-    {.key = "batch", .type = ER_FIELD_STRUCT, .rows = (batch_rows_),                               \
-     .help = "How records are gathered; the first limit met sends the batch."},                    \
-    {.key = "retry", .type = ER_FIELD_STRUCT, .rows = er_sink_retry_rows,                          \
-     .help = "Backoff between attempts: full jitter between 0 and a doubling limit."}
+        {.key = "batch",                                                                           \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = (batch_rows_),                                                                    \
+         .help = "How records are gathered; the first limit met sends the batch."},                \
+    {                                                                                              \
+        .key = "retry", .type = ER_FIELD_STRUCT, .rows = er_sink_retry_rows,                       \
+        .help = "Backoff between attempts: full jitter between 0 and a doubling limit."            \
+    }
 
 typedef struct er_sink_type er_sink_type;
 struct er_sink_type {
@@ -112,11 +134,13 @@ struct er_sink_type {
     const er_field *rows; /* of the config struct, beginning with ER_SINK_ROWS */
     size_t config_size;
     er_status (*check)(const void *config, er_err *err); /* optional: what single rows cannot say */
-    const void *family;     /* HTTP: the er_http_profile; else NULL */
-    unsigned max_in_flight; /* batches it may hold; 1: deliver judges every item before it returns */
-    size_t item_max;        /* bytes of one encoded record; larger is rejected as too_large */
+    const void *family;                                  /* HTTP: the er_http_profile; else NULL */
+    unsigned
+        max_in_flight; /* batches it may hold; 1: deliver judges every item before it returns */
+    size_t item_max;   /* bytes of one encoded record; larger is rejected as too_large */
 
-    /* main; no I/O beyond reading secrets and certificates, starts nothing. config outlives self. */
+    /* main; no I/O beyond reading secrets and certificates, starts nothing. config outlives self.
+     */
     er_status (*create)(const er_sink_type *type, const void *config, const er_sink_env *env,
                         void **self, er_err *err);
     /* Optional. I/O before the first encode; the endpoint's state; called again until ER_OK. */
