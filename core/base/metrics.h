@@ -32,7 +32,8 @@ void er_counter_add(er_counter *c, uint64_t v);
 void er_counter_inc(er_counter *c);
 /* For a counter that mirrors a total kept elsewhere (the ledger); never lower it. */
 void er_counter_set(er_counter *c, uint64_t v);
-/* A counter in seconds: adds milliseconds, rendered with three decimals. */
+/* A counter whose name ends in _seconds_total counts milliseconds (so do get and set) and is
+ * rendered in seconds with three decimals. On any other counter: an assertion. */
 void er_counter_add_ms(er_counter *c, uint64_t ms);
 uint64_t er_counter_get(const er_counter *c);
 void er_gauge_set(er_gauge *g, double v);
