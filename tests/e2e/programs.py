@@ -1,0 +1,127 @@
+"""The router as a process, and a webhook receiver for it."""
+import http.client
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+
+BIN_DIR = os.environ.get("ER_BIN_DIR", os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "bin"))
+
+
+class Receiver:
+    """Takes every POST, answers 200, keeps (headers, records) in order of arrival."""
+
+    def __init__(self):
+        self.requests, self.records, self.changed = [], [], threading.Condition()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.take(dict(self.headers), body if isinstance(body, list) else [body])
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/events"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def take(self, headers, records):
+        with self.changed:
+            self.requests.append((headers, records))
+            self.records += records
+            self.changed.notify_all()
+
+    def wait_for(self, ids, limit):
+        """Returns when all of these records have come; the missing ones when time is up."""
+        missing, looked = set(ids), 0
+        end = time.monotonic() + limit
+        with self.changed:
+            while True:
+                missing.difference_update(r["id"] for r in self.records[looked:])
+                looked = len(self.records)
+                left = end - time.monotonic()
+                if not missing or left <= 0:
+                    return missing
+                self.changed.wait(left)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Router:
+    """eventrouter run -c FILE."""
+
+    def __init__(self, folder, config):
+        self.config = os.path.join(str(folder), "eventrouter.yaml")
+        self.stderr = os.path.join(str(folder), "eventrouter.log")
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(config)
+        with open(self.stderr, "wb") as log:
+            self.process = subprocess.Popen([os.path.join(BIN_DIR, "eventrouter"), "run", "-c",
+                                             self.config], stdout=subprocess.DEVNULL, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+
+    def log(self):
+        """The log lines so far, parsed."""
+        with open(self.stderr, encoding="utf-8") as file:
+            return [json.loads(line) for line in file if line.endswith("\n")]
+
+    def admin_port(self):
+        return next((line["port"] for line in self.log()
+                     if line["message"] == "admin server listening"), None)
+
+    def get(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port(), timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def wait_ready(self, limit=30):
+        end = time.monotonic() + limit
+        while True:
+            if self.admin_port() and self.get("/readyz")[0] == 200:
+                return
+            assert self.process.poll() is None, f"the router ended: {self.tail()}"
+            assert time.monotonic() < end, f"the router is not ready: {self.tail()}"
+            time.sleep(0.02)
+
+    def tail(self):
+        with open(self.stderr, encoding="utf-8") as file:
+            return "".join(file.readlines()[-20:])
+
+    def stop(self, limit=30):
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(limit)
+
+    def ledger(self):
+        """The last log line, which must be the ledger and balance."""
+        last = self.log()[-1]
+        assert last["message"] == "ledger", last
+        assert last["records"] == last["routed"] + last["unrouted"] + last["droppedByRoute"], last
+        for sink in last["sinks"]:
+            assert sink["enqueued"] == sum(sink[key] for key in (
+                "delivered", "rejected", "dropped", "queued", "inFlight")), sink
+        return last
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
