@@ -69,7 +69,8 @@ typedef struct er_sink_env {
 } er_sink_env;
 
 /* Settings every sink has. A sink's config struct begins with this member, its rows with
- * ER_SINK_ROWS(config_type, "records", "bytes", "linger"): the defaults of its batch. */
+ * ER_SINK_ROWS(batch_rows), where ER_SINK_BATCH_ROWS(batch_rows, "records", "bytes", "linger")
+ * stands above them and gives the defaults of its batch. */
 typedef enum er_overflow {
     ER_OVERFLOW_BLOCK,
     ER_OVERFLOW_DROP_OLDEST,
@@ -90,6 +91,7 @@ typedef struct er_sink_settings {
 } er_sink_settings;
 
 extern const er_field er_sink_queue_rows[], er_sink_retry_rows[];
+er_status er_sink_retry_check(const void *settings, er_err *err); /* for check_struct */
 #define ER_SINK_BATCH_ROWS(name_, records_, bytes_, linger_)                                       \
     static const er_field name_[] = {                                                              \
         {.key = "records",                                                                         \
@@ -125,7 +127,8 @@ extern const er_field er_sink_queue_rows[], er_sink_retry_rows[];
          .help = "How records are gathered; the first limit met sends the batch."},                \
     {                                                                                              \
         .key = "retry", .type = ER_FIELD_STRUCT, .rows = er_sink_retry_rows,                       \
-        .help = "Backoff between attempts: full jitter between 0 and a doubling limit."            \
+        .check_struct = er_sink_retry_check,                                                       \
+        .help = "Backoff between attempts: a random part of a limit that doubles."                 \
     }
 
 typedef struct er_sink_type er_sink_type;
