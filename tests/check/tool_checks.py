@@ -1,5 +1,6 @@
 """Checks that Debian's tools do: clang-format, clang-tidy, shellcheck."""
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -44,12 +45,16 @@ def check_tidy(root, context):
     build = context.build("dev")
     if not os.path.exists(os.path.join(build, "compile_commands.json")):
         raise Skip("no compile_commands.json in build/dev: ./dev build")
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
+        known = {os.path.realpath(os.path.join(c["directory"], c["file"])) for c in json.load(file)}
     # A file found clean stays so until it, a header or the settings change.
     headers = "\0".join(read(root, p) for p in [".clang-tidy", *files(root, ".h")])
     memory = os.path.join(root, "build", "tidy")
     os.makedirs(memory, exist_ok=True)
 
     def look(path):
+        if os.path.realpath(os.path.join(root, path)) not in known:
+            return [f"{path}: the build does not compile it"]
         clean = os.path.join(memory, tidy_key(root, path, headers))
         if os.path.exists(clean):
             return []
