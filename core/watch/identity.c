@@ -1,0 +1,124 @@
+#include "watch/identity.h"
+#include "base/json_read.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define METADATA_LIMIT_MS 500
+#define NAME_MAX_BYTES    253
+
+struct er_identity {
+    const er_kube_config *kube;
+    er_mutex lock; /* everything below */
+    char *name, *id;
+    bool found;
+};
+
+er_identity *er_identity_new(const char *name, const er_kube_config *kube) {
+    er_identity *identity = er_xcalloc(1, sizeof *identity);
+    identity->kube = kube;
+    identity->name = er_dup(name);
+    er_mutex_init(&identity->lock);
+    return identity;
+}
+
+void er_identity_free(er_identity *identity) {
+    if (identity == NULL) {
+        return;
+    }
+    free(identity->name);
+    free(identity->id);
+    er_mutex_fini(&identity->lock);
+    free(identity);
+}
+
+bool er_identity_get(er_identity *identity, const char **name, const char **id) {
+    er_lock(&identity->lock);
+    bool found = identity->found;
+    *name = identity->name;
+    *id = identity->id;
+    er_unlock(&identity->lock);
+    return found;
+}
+
+static char *uid_of(er_buf *body) {
+    er_json_doc doc;
+    er_json_doc_init(&doc);
+    char *uid = NULL;
+    if (body->p != NULL && er_json_parse(&doc, body->p, body->len, NULL) == ER_OK) {
+        er_str text = er_json_str(er_json_path(doc.root, "metadata", "uid"));
+        uid = text.n > 0 && text.n <= 64 ? er_str_dup(text) : NULL;
+    }
+    er_json_doc_fini(&doc);
+    return uid;
+}
+
+/* GKE's metadata server; anywhere else nothing answers there, and 500 ms are all it costs. */
+static char *name_from_metadata(er_cancel *cancel) {
+    const char *host = getenv("GCE_METADATA_HOST");
+    er_buf url;
+    er_buf_init(&url, 1024);
+    er_buf_putf(&url, "http://%s/computeMetadata/v1/instance/attributes/cluster-name",
+                host == NULL || host[0] == '\0' ? "metadata.google.internal" : host);
+    er_http_options options = {
+        .user_agent = "eventrouter", .connect_timeout_ms = METADATA_LIMIT_MS, .cancel = cancel};
+    er_http_client *client = NULL;
+    char *name = NULL;
+    if (er_http_client_new(&options, &client, NULL) == ER_OK) {
+        er_http_request req = {.method = "GET",
+                               .url = er_buf_cstr(&url),
+                               .timeout_ms = METADATA_LIMIT_MS,
+                               .response_max = 1024};
+        er_http_request_header(&req, "Metadata-Flavor", ER_STR("Google"));
+        er_http_response res;
+        er_http_response_init(&res);
+        if (er_http_do(client, &req, &res, NULL) == ER_OK && res.status == 200) {
+            er_str text = er_str_trim(er_buf_str(&res.body));
+            bool usable = text.n > 0 && text.n <= NAME_MAX_BYTES && er_utf8_valid(text);
+            name = usable ? er_str_dup(text) : NULL;
+        }
+        er_http_response_fini(&res);
+        er_http_client_free(client);
+    }
+    er_buf_fini(&url);
+    return name;
+}
+
+static void settle_locked(er_identity *identity, char *uid, er_cancel *cancel) {
+    if (uid == NULL) {
+        uid = er_xcalloc(1, 65);
+        er_kube_config_id(identity->kube, uid);
+    }
+    identity->id = uid;
+    if (identity->name[0] == '\0') {
+        bool in_cluster = strcmp(er_kube_config_origin(identity->kube), "in-cluster") == 0;
+        char *name = in_cluster ? name_from_metadata(cancel) : NULL;
+        free(identity->name);
+        identity->name = name != NULL ? name : er_dup(uid);
+    }
+    identity->found = true;
+    ER_LOG(ER_LOG_INFO, "watch", "the cluster is known", ER_LS("cluster", identity->name),
+           ER_LS("clusterId", identity->id),
+           ER_LS("server", er_kube_config_server(identity->kube)));
+}
+
+er_kube_outcome er_identity_find(er_identity *identity, er_kube_client *client, er_cancel *cancel,
+                                 er_kube_answer *answer) {
+    er_lock(&identity->lock);
+    er_kube_outcome outcome = ER_KUBE_OK;
+    if (!identity->found) {
+        er_buf body;
+        er_buf_init(&body, 1u << 20);
+        outcome = er_kube_get(client, "/api/v1/namespaces/kube-system", &body, answer);
+        /* Forbidden is the ordinary case: the right to read it is optional. */
+        bool forbidden = outcome == ER_KUBE_FORBIDDEN || outcome == ER_KUBE_REFUSED;
+        if (outcome == ER_KUBE_OK || forbidden) {
+            settle_locked(identity, outcome == ER_KUBE_OK ? uid_of(&body) : NULL, cancel);
+            outcome = ER_KUBE_OK;
+        }
+        er_buf_fini(&body);
+    }
+    er_unlock(&identity->lock);
+    return outcome;
+}

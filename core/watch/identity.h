@@ -1,0 +1,11 @@
+/* Finding out which cluster this is; see er_identity in watch.h. Threads: any stream. */
+#ifndef ER_WATCH_IDENTITY_H
+#define ER_WATCH_IDENTITY_H
+
+#include "watch/watch.h"
+
+/* Asks the API server unless it is known already. OK: er_identity_get gives it now. */
+er_kube_outcome er_identity_find(er_identity *identity, er_kube_client *client, er_cancel *cancel,
+                                 er_kube_answer *answer);
+
+#endif

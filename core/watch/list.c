@@ -1,0 +1,272 @@
+/* A list: read page by page, emitted item by item.
+ *
+ * While it runs, a slot holds the resume point. When its continue token expires it must start
+ * again; the hashes of what it has queued already make each attempt gain ground. */
+#include "base/log.h"
+#include "watch/stream_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_LIMIT 500
+
+/* A set of 64-bit hashes, open addressing; 0 stands for free. */
+typedef struct hash_set {
+    uint64_t *v;
+    size_t n, cap;
+} hash_set;
+
+static bool set_place(uint64_t *v, size_t cap, uint64_t hash) {
+    size_t at = hash % cap;
+    while (v[at] != 0 && v[at] != hash) {
+        at = (at + 1) % cap;
+    }
+    bool is_new = v[at] == 0;
+    v[at] = hash;
+    return is_new;
+}
+
+static void set_grow(hash_set *set) {
+    size_t cap = set->cap == 0 ? 1024 : set->cap * 2;
+    uint64_t *v = er_xcalloc(cap, sizeof *v);
+    for (size_t i = 0; i < set->cap; i++) {
+        if (set->v[i] != 0) {
+            (void)set_place(v, cap, set->v[i]);
+        }
+    }
+    free(set->v);
+    set->v = v;
+    set->cap = cap;
+}
+
+/* False: it was there already. */
+static bool set_add(hash_set *set, uint64_t hash) {
+    if (set->n * 2 >= set->cap) {
+        set_grow(set);
+    }
+    bool is_new = set_place(set->v, set->cap, hash == 0 ? 1 : hash);
+    set->n += is_new;
+    return is_new;
+}
+
+typedef struct list_run {
+    er_stream *s;
+    er_slot *slot;
+    hash_set seen;                      /* (uid, version) pairs queued by this list */
+    char from[ER_VERSION_MAX];          /* the last version received before the list */
+    er_time from_time;                  /* known complete up to here */
+    bool was_complete;                  /* and that was just now */
+    char first_version[ER_VERSION_MAX]; /* of the first attempt */
+    char version[ER_VERSION_MAX];       /* of the newest page */
+    bool is_rewound, is_incomplete;
+    size_t queued;       /* records, by the whole list */
+    size_t queued_since; /* records, since the last 410 */
+    int limit;
+    char *cont;
+} list_run;
+
+/* ---- items ---- */
+
+static bool is_wanted(const list_run *run, er_str version) {
+    if (run->s->list_cause == ER_LIST_START || run->is_rewound) {
+        return true;
+    }
+    /* The version of a listed item equals the one its frame carried: what is not newer than the
+     * last version received was emitted when it came. */
+    return er_version_cmp(version, er_str_of(run->from)) > 0;
+}
+
+static void list_item(list_run *run, er_str item) {
+    er_stream *s = run->s;
+    er_err err;
+    er_counter_inc(s->metrics.list_items);
+    /* The page's buffer is ours to change: see er_json_parse. */
+    char *text = (char *)(uintptr_t)item.p;
+    if (er_json_parse(&s->doc, text, item.n, &err) != ER_OK) {
+        er_stream_skipped(s, run->slot, "undecodable", err.msg);
+        return;
+    }
+    const er_json *meta = er_json_get(s->doc.root, "metadata");
+    er_str uid = er_json_get_str(meta, "uid");
+    er_str version = er_json_get_str(meta, "resourceVersion");
+    if (!er_version_valid(version) || uid.n == 0) {
+        er_stream_skipped(s, run->slot, "undecodable", "no usable uid or resourceVersion");
+        return;
+    }
+    uint64_t hash = er_hash(er_hash(ER_HASH_SEED, uid.p, uid.n), version.p, version.n);
+    if (!is_wanted(run, version) || !set_add(&run->seen, hash)) {
+        return;
+    }
+    bool recovered = s->list_cause != ER_LIST_START;
+    if (er_stream_emit_event(s, s->doc.root, run->slot, false, recovered, &err) != ER_OK) {
+        er_stream_skipped(s, run->slot, "undecodable", err.msg);
+        return;
+    }
+    run->queued++;
+    run->queued_since++;
+}
+
+/* ---- pages ---- */
+
+/* A list below the last version: the store was rewound, whatever we came for. */
+static void look_for_rewind(list_run *run, er_str version) {
+    er_stream *s = run->s;
+    if (run->is_rewound || run->from[0] == '\0' ||
+        er_version_cmp(version, er_str_of(run->from)) >= 0) {
+        return;
+    }
+    run->is_rewound = true;
+    s->list_cause = ER_LIST_REWOUND;
+}
+
+/* Once it is known that versions start anew, nothing opened before may hold the resume point. */
+static void forget_old_versions(list_run *run) {
+    er_stream *s = run->s;
+    if (run->is_rewound && !er_str_eqc(er_tracker_last(s->tracker), "0")) {
+        er_slot_give_back(run->slot);
+        er_tracker_rewind(s->tracker, ER_STR("0"));
+        run->slot = er_tracker_open(s->tracker, (er_str){0});
+        s->last_uid = 0;
+    }
+}
+
+/* With startFrom: now, the first list is only asked for its version. */
+static bool emits_items(const er_stream *s) {
+    return s->list_cause != ER_LIST_START ||
+           s->options.settings->events.start_from == ER_START_BEGINNING;
+}
+
+static void take_page(list_run *run, const er_kube_page *page) {
+    er_stream *s = run->s;
+    look_for_rewind(run, er_str_of(page->version));
+    forget_old_versions(run);
+    if (run->first_version[0] == '\0') {
+        memcpy(run->first_version, page->version, ER_VERSION_MAX);
+    }
+    memcpy(run->version, page->version, ER_VERSION_MAX);
+    bool emits = emits_items(s);
+    for (size_t i = 0; i < page->n && emits && !s->gives_up && !er_stream_stopping(s); i++) {
+        list_item(run, page->items[i]);
+        er_heart_beat(s->heart);
+    }
+    free(run->cont);
+    run->cont = page->cont == NULL || !emits ? NULL : er_dup(page->cont);
+}
+
+/* The token has expired. An attempt that queued something new starts again; one that did not goes
+ * on with the server's inconsistent token, so that the list comes to an end. Returns the wait. */
+static int64_t token_expired(list_run *run, er_kube_answer *answer) {
+    er_stream *s = run->s;
+    er_counter_inc(s->metrics.lists_failed);
+    run->is_incomplete = true;
+    int64_t wait = run->queued_since > 0 ? 0 : er_backoff_next(&s->backoff, 0);
+    free(run->cont);
+    run->cont = NULL;
+    if (run->queued_since == 0) {
+        run->cont = answer->cont;
+        answer->cont = NULL;
+    }
+    run->queued_since = 0;
+    ER_LOG(ER_LOG_INFO, "watch", "a list's continue token expired, the list goes on",
+           ER_LS("watch", s->name), ER_LI("queued", run->queued),
+           ER_LS("with", run->cont == NULL ? "a new attempt" : "the inconsistent token"));
+    return wait;
+}
+
+/* What to do after a page that did not come; the wait before the next request. */
+static int64_t page_failed(list_run *run, er_kube_answer *answer) {
+    er_stream *s = run->s;
+    if (answer->outcome == ER_KUBE_GONE && run->cont != NULL) {
+        return token_expired(run, answer);
+    }
+    bool is_slow = answer->status == 504; /* the server's own limit for a list */
+    if ((answer->outcome == ER_KUBE_TOO_LARGE || is_slow) && run->limit > 1) {
+        run->limit /= 2;
+        if (!is_slow) {
+            return 0;
+        }
+    }
+    er_counter_inc(s->metrics.lists_failed);
+    if (answer->outcome == ER_KUBE_REFUSED && run->cont != NULL) {
+        /* 400: the server does not know its own token any more. */
+        free(run->cont);
+        run->cont = NULL;
+        run->is_incomplete = true;
+    }
+    return er_stream_failed(s, "cannot list", answer);
+}
+
+/* Reads pages until the last one; false when cancelled. */
+static bool read_pages(list_run *run) {
+    er_stream *s = run->s;
+    er_kube_page page;
+    er_kube_page_init(&page);
+    bool is_over = false;
+    while (!is_over && !er_stream_stopping(s) && !s->gives_up) {
+        er_kube_answer answer = {0};
+        er_kube_outcome outcome =
+            er_kube_list(s->client, &s->query, run->limit, run->cont, &page, &answer);
+        if (outcome == ER_KUBE_OK) {
+            er_stream_worked(s);
+            atomic_store(&s->answered, true);
+            er_gauge_set(s->metrics.last_activity, (double)er_time_now() / 1e6);
+            take_page(run, &page);
+            is_over = run->cont == NULL;
+        } else if (outcome != ER_KUBE_CANCELLED) {
+            (void)er_stream_pause(s, page_failed(run, &answer));
+        }
+        er_kube_answer_fini(&answer);
+    }
+    er_kube_page_fini(&page);
+    return is_over && !er_stream_stopping(s) && !s->gives_up;
+}
+
+/* ---- the end ---- */
+
+/* Known complete up to now, give or take the two seconds that a reconnect takes. */
+#define COMPLETE_WITHIN_US 2000000
+
+static void emit_gaps(list_run *run) {
+    er_stream *s = run->s;
+    er_str to = er_str_of(run->version);
+    if (run->is_rewound) {
+        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(run->from), to, run->from_time,
+                           (int64_t)run->queued);
+    } else if (s->list_cause != ER_LIST_START && !run->was_complete) {
+        er_stream_emit_gap(s, run->slot, "expired", er_str_of(run->from), to, run->from_time,
+                           (int64_t)run->queued);
+    } else {
+        if (s->list_cause != ER_LIST_START) {
+            er_counter_inc(s->metrics.expired_quiet);
+        }
+        if (run->is_incomplete) {
+            er_stream_emit_gap(s, run->slot, "listIncomplete", er_str_of(run->first_version), to,
+                               run->from_time, -1);
+        }
+    }
+}
+
+bool er_stream_list(er_stream *s) {
+    list_run run = {.s = s, .limit = emits_items(s) ? PAGE_LIMIT : 1};
+    er_str last = er_tracker_last(s->tracker);
+    memcpy(run.from, last.p, last.n + 1);
+    run.from_time = s->complete_until;
+    run.was_complete = s->complete_until != ER_TIME_NONE &&
+                       er_time_now() - s->complete_until <= COMPLETE_WITHIN_US;
+    run.is_rewound = s->list_cause == ER_LIST_REWOUND;
+    run.slot = er_tracker_open(s->tracker, (er_str){0});
+    atomic_store(&s->stage, ER_STAGE_LISTING);
+    bool is_whole = read_pages(&run);
+    if (is_whole) {
+        emit_gaps(&run);
+        er_tracker_advance(s->tracker, er_str_of(run.version));
+        er_counter_inc(s->metrics.lists_ok);
+        ER_LOG(ER_LOG_INFO, "watch", "listed", ER_LS("watch", s->name),
+               ER_LS("version", run.version), ER_LI("records", run.queued));
+        er_slot_give_back(run.slot);
+    }
+    /* A list that did not end keeps its slot: the resume point must not pass it. */
+    free(run.seen.v);
+    free(run.cont);
+    return is_whole;
+}

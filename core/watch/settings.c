@@ -1,0 +1,80 @@
+#include "watch/watch.h"
+
+#define W(member) offsetof(er_watch_settings, member)
+
+static const er_field backoff_rows[] = {
+    {.key = "initial",
+     .type = ER_FIELD_DURATION,
+     .offset = W(backoff.initial_ms),
+     .def = "800ms",
+     .min = 1,
+     .max = 3600000,
+     .help = "The first limit; it doubles with each failure in a row."},
+    {.key = "max",
+     .type = ER_FIELD_DURATION,
+     .offset = W(backoff.max_ms),
+     .def = "30s",
+     .min = 1,
+     .max = 3600000,
+     .help = "The largest limit."},
+    {.key = NULL},
+};
+
+static const er_field events_rows[] = {
+    {.key = "enabled",
+     .type = ER_FIELD_BOOL,
+     .offset = W(events.enabled),
+     .def = "true",
+     .help = "Watch Events."},
+    {.key = "startFrom",
+     .type = ER_FIELD_ENUM,
+     .offset = W(events.start_from),
+     .choices = "beginning|now",
+     .def = "beginning",
+     .help =
+         "At the first start: what the API server still holds, or only what comes from now on."},
+    {.key = "fieldSelector",
+     .type = ER_FIELD_STRING,
+     .offset = W(events.field_selector),
+     .max = 4096,
+     .help = "Sent to the API server, such as type=Warning; saves bandwidth, not its work."},
+    {.key = NULL},
+};
+
+const er_field er_watch_rows[] = {
+    {.key = "timeout",
+     .type = ER_FIELD_DURATION,
+     .offset = W(timeout_ms),
+     .def = "60s",
+     .min = 1000,
+     .max = 3600000,
+     .help = "How long one watch request lasts; drawn from the upper quarter of this. Shorter than "
+             "idleTimeout."},
+    {.key = "idleTimeout",
+     .type = ER_FIELD_DURATION,
+     .offset = W(idle_timeout_ms),
+     .def = "90s",
+     .min = 1,
+     .max = 7200000,
+     .help = "A watch silent for this long is given up: its connection is dead."},
+    {.key = "backoff",
+     .type = ER_FIELD_STRUCT,
+     .rows = backoff_rows,
+     .help = "Between failed requests to the API server; with jitter, honouring Retry-After."},
+    {.key = "events", .type = ER_FIELD_STRUCT, .rows = events_rows, .help = "The Events watch."},
+    {.key = NULL},
+};
+
+er_status er_watch_check(const void *settings, er_err *err) {
+    const er_watch_settings *watch = settings;
+    if (watch->timeout_ms >= watch->idle_timeout_ms) {
+        return er_err_set(
+            err, ER_E_CONFIG,
+            "timeout must be shorter than idleTimeout: only a clean end tells a quiet "
+            "watch from a dead one");
+    }
+    if (watch->backoff.initial_ms > watch->backoff.max_ms) {
+        return er_err_set(err, ER_E_CONFIG, "backoff.initial must not be longer than backoff.max");
+    }
+    return ER_OK;
+}

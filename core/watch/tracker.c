@@ -1,0 +1,132 @@
+#include "watch/tracker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct er_slot {
+    er_ack ack; /* first: an er_ack * is its er_slot * */
+    er_tracker *tracker;
+    er_slot *prev, *next; /* in the order of opening */
+    atomic_uint owed;
+    bool is_stale; /* opened before the store was rewound */
+    char lower[ER_VERSION_MAX];
+};
+
+struct er_tracker {
+    er_mutex lock; /* the list, and the versions for readers */
+    er_slot *oldest, *newest;
+    size_t open_n;
+    char last[ER_VERSION_MAX];
+    char before_last[ER_VERSION_MAX]; /* the last version lower than last */
+};
+
+static void copy_version(char out[ER_VERSION_MAX], er_str version) {
+    size_t n = version.n < ER_VERSION_MAX ? version.n : ER_VERSION_MAX - 1;
+    if (n > 0) {
+        memcpy(out, version.p, n);
+    }
+    out[n] = '\0';
+}
+
+er_tracker *er_tracker_new(void) {
+    er_tracker *t = er_xcalloc(1, sizeof *t);
+    er_mutex_init(&t->lock);
+    return t;
+}
+
+void er_tracker_free(er_tracker *t) {
+    if (t == NULL) {
+        return;
+    }
+    while (t->oldest != NULL) {
+        er_slot *next = t->oldest->next;
+        free(t->oldest);
+        t->oldest = next;
+    }
+    er_mutex_fini(&t->lock);
+    free(t);
+}
+
+static void settled(er_ack *ack) {
+    er_slot *slot = (er_slot *)(void *)ack;
+    if (atomic_fetch_sub_explicit(&slot->owed, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    er_tracker *t = slot->tracker;
+    er_lock(&t->lock);
+    *(slot->prev == NULL ? &t->oldest : &slot->prev->next) = slot->next;
+    *(slot->next == NULL ? &t->newest : &slot->next->prev) = slot->prev;
+    t->open_n--;
+    er_unlock(&t->lock);
+    free(slot);
+}
+
+er_slot *er_tracker_open(er_tracker *t, er_str version) {
+    er_slot *slot = er_xcalloc(1, sizeof *slot);
+    slot->ack.settled = settled;
+    slot->tracker = t;
+    atomic_init(&slot->owed, 1);
+    er_lock(&t->lock);
+    /* Several frames may share one version: a crash after the first must bring back all of them. */
+    bool shares = version.n > 0 && er_str_eqc(version, t->last);
+    memcpy(slot->lower, shares ? t->before_last : t->last, ER_VERSION_MAX);
+    slot->prev = t->newest;
+    *(t->newest == NULL ? &t->oldest : &t->newest->next) = slot;
+    t->newest = slot;
+    t->open_n++;
+    er_unlock(&t->lock);
+    return slot;
+}
+
+void er_slot_owe(er_slot *slot, unsigned n) {
+    (void)atomic_fetch_add_explicit(&slot->owed, n, memory_order_relaxed);
+}
+
+er_ack *er_slot_ack(er_slot *slot) {
+    return &slot->ack;
+}
+
+void er_slot_give_back(er_slot *slot) {
+    settled(&slot->ack);
+}
+
+void er_tracker_advance(er_tracker *t, er_str version) {
+    if (er_str_eqc(version, t->last)) {
+        return;
+    }
+    er_lock(&t->lock);
+    memcpy(t->before_last, t->last, ER_VERSION_MAX);
+    copy_version(t->last, version);
+    er_unlock(&t->lock);
+}
+
+void er_tracker_rewind(er_tracker *t, er_str version) {
+    er_lock(&t->lock);
+    for (er_slot *slot = t->oldest; slot != NULL; slot = slot->next) {
+        slot->is_stale = true;
+    }
+    t->before_last[0] = '\0';
+    copy_version(t->last, version);
+    er_unlock(&t->lock);
+}
+
+er_str er_tracker_last(const er_tracker *t) {
+    return er_str_of(t->last);
+}
+
+void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
+    er_lock(&t->lock);
+    const er_slot *slot = t->oldest;
+    while (slot != NULL && slot->is_stale) {
+        slot = slot->next;
+    }
+    memcpy(out, slot == NULL ? t->last : slot->lower, ER_VERSION_MAX);
+    er_unlock(&t->lock);
+}
+
+size_t er_tracker_open_slots(er_tracker *t) {
+    er_lock(&t->lock);
+    size_t n = t->open_n;
+    er_unlock(&t->lock);
+    return n;
+}

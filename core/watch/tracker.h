@@ -1,0 +1,45 @@
+/* The ack tracker of one stream: how far everything is settled.
+ *
+ * A slot stands for a frame (or a whole list) that gave records. It owes one answer to the watch
+ * thread itself, given back after the last push, plus one per (record, sink): so it cannot settle
+ * half-built. A slot holds the last version lower than its own; the resume point is that of the
+ * oldest open slot, or the last version when none is open. Frames with nothing to send open no
+ * slot. Memory: open slots only, so it is bounded by the queues.
+ *
+ * Threads: one stream opens slots and moves the last version; any thread settles; any reads. */
+#ifndef ER_WATCH_TRACKER_H
+#define ER_WATCH_TRACKER_H
+
+#include "kube/kube.h"
+#include "sink/batch.h"
+
+typedef struct er_tracker er_tracker;
+typedef struct er_slot er_slot;
+
+er_tracker *er_tracker_new(void);
+/* Waits for nobody: slots that are still open are freed with it, so all sinks must have ended. */
+void er_tracker_free(er_tracker *t);
+
+/* Opens a slot for what comes at version (empty: a list or a gap record, at the last version). It
+ * owes one answer. */
+er_slot *er_tracker_open(er_tracker *t, er_str version);
+/* n more answers are owed; before the records are offered. */
+void er_slot_owe(er_slot *slot, unsigned n);
+/* What a sink's queue is given; each is told once. */
+er_ack *er_slot_ack(er_slot *slot);
+/* The watch thread's own answer. The slot must not be used after it. */
+void er_slot_give_back(er_slot *slot);
+
+/* The stream has received everything up to version. */
+void er_tracker_advance(er_tracker *t, er_str version);
+/* The store went back: versions start anew at version (that of the new list), and slots opened
+ * before no longer hold the resume point. */
+void er_tracker_rewind(er_tracker *t, er_str version);
+
+/* The last version received; "" before the first. The stream's own thread only. */
+er_str er_tracker_last(const er_tracker *t);
+/* The resume point; "" when there is none yet. */
+void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]);
+size_t er_tracker_open_slots(er_tracker *t);
+
+#endif
