@@ -19,6 +19,8 @@ typedef struct er_ledger {
     uint64_t delivered;
     uint64_t rejected, rejected_by[ER_REASON_MAX_]; /* the total, and by reason */
     uint64_t dropped, dropped_by[ER_REASON_MAX_];
+    /* Of the rejected and dropped, those that were notices: they make no further notice. */
+    uint64_t notices_by[ER_REASON_MAX_];
     uint64_t queued;    /* waiting, those that wait for room included */
     uint64_t in_flight; /* taken from the queue and not settled */
 } er_ledger;

@@ -55,9 +55,10 @@ static void forget(const er_queue_entry *entry) {
     er_record_unref(entry->rec);
 }
 
-static void count_drop_locked(er_queue *q, er_reason reason) {
+static void count_drop_locked(er_queue *q, er_reason reason, const er_record *rec) {
     q->ledger.dropped++;
     q->ledger.dropped_by[reason]++;
+    q->ledger.notices_by[reason] += rec->kind == ER_KIND_NOTICE;
 }
 
 bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
@@ -65,7 +66,7 @@ bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
     q->ledger.enqueued++;
     while (q->overflow == ER_OVERFLOW_DROP_OLDEST && !has_room_locked(q, rec)) {
         er_queue_entry oldest = pop_locked(q);
-        count_drop_locked(q, ER_REASON_QUEUE_FULL);
+        count_drop_locked(q, ER_REASON_QUEUE_FULL, oldest.rec);
         er_unlock(&q->lock);
         forget(&oldest);
         er_lock(&q->lock);
@@ -75,7 +76,7 @@ bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
     if (has_room_locked(q, rec)) {
         append_locked(q, rec, ack);
     } else if (q->overflow == ER_OVERFLOW_DROP_NEWEST) {
-        count_drop_locked(q, ER_REASON_QUEUE_FULL);
+        count_drop_locked(q, ER_REASON_QUEUE_FULL, rec);
         is_dropped = true;
     } else {
         q->waiting++;
@@ -155,7 +156,7 @@ int64_t er_queue_expire(er_queue *q, int64_t before_ns) {
     er_lock(&q->lock);
     while (q->n > 0 && q->ring[q->head].enqueued_ns < before_ns) {
         er_queue_entry entry = pop_locked(q);
-        count_drop_locked(q, ER_REASON_EXPIRED);
+        count_drop_locked(q, ER_REASON_EXPIRED, entry.rec);
         if (q->waiting > 0) {
             er_cond_broadcast(&q->emptied);
         }
@@ -202,6 +203,16 @@ void er_queue_give_up(er_queue *q) {
     set_and_wake(q, &q->given_up);
 }
 
+void er_settlement_reject(er_settlement *s, er_reason reason, const er_record *rec) {
+    s->rejected_by[reason]++;
+    s->notices_by[reason] += rec->kind == ER_KIND_NOTICE;
+}
+
+void er_settlement_drop(er_settlement *s, er_reason reason, const er_record *rec) {
+    s->dropped_by[reason]++;
+    s->notices_by[reason] += rec->kind == ER_KIND_NOTICE;
+}
+
 void er_queue_settle(er_queue *q, const er_settlement *s) {
     er_lock(&q->lock);
     er_ledger *ledger = &q->ledger;
@@ -212,6 +223,7 @@ void er_queue_settle(er_queue *q, const er_settlement *s) {
         ledger->rejected_by[i] += s->rejected_by[i];
         ledger->dropped += s->dropped_by[i];
         ledger->dropped_by[i] += s->dropped_by[i];
+        ledger->notices_by[i] += s->notices_by[i];
         settled += s->rejected_by[i] + s->dropped_by[i];
     }
     ER_ASSERT(ledger->in_flight >= settled);

@@ -52,7 +52,10 @@ void er_queue_give_up(er_queue *q);
 typedef struct er_settlement {
     uint64_t delivered;
     uint64_t rejected_by[ER_REASON_MAX_], dropped_by[ER_REASON_MAX_];
+    uint64_t notices_by[ER_REASON_MAX_]; /* of both, those that were notices */
 } er_settlement;
+void er_settlement_reject(er_settlement *s, er_reason reason, const er_record *rec);
+void er_settlement_drop(er_settlement *s, er_reason reason, const er_record *rec);
 void er_queue_settle(er_queue *q, const er_settlement *settlement);
 void er_queue_ledger(er_queue *q, er_ledger *out, size_t *bytes);
 

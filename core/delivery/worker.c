@@ -124,7 +124,7 @@ static er_batch *sweep(er_delivery *d, er_batch *batch, tally *t) {
             settle_slot(slot, acks, &acks_n);
             break;
         case ER_VERDICT_REJECT:
-            t->settlement.rejected_by[slot->reason]++;
+            er_settlement_reject(&t->settlement, slot->reason, slot->rec);
             t->rejected++;
             log_rejection(d, slot);
             settle_slot(slot, acks, &acks_n);
@@ -154,7 +154,7 @@ static void reject_staged(er_delivery *d, er_batch_slot *slot, er_reason reason,
     slot->text = er_dup(text);
     log_rejection(d, slot);
     er_settlement settlement = {0};
-    settlement.rejected_by[reason] = 1;
+    er_settlement_reject(&settlement, reason, slot->rec);
     er_queue_settle(&d->queue, &settlement);
     er_ack *ack = slot->ack;
     er_batch_slot_fini(slot);
@@ -338,7 +338,7 @@ static void expire_batch(er_delivery *d, er_batch *batch, int64_t before_ns) {
             batch->v[left++] = slot;
             continue;
         }
-        settlement.dropped_by[ER_REASON_EXPIRED]++;
+        er_settlement_drop(&settlement, ER_REASON_EXPIRED, slot.rec);
         batch->bytes -= slot.item.body.len;
         er_ack *ack = slot.ack;
         er_batch_slot_fini(&slot);

@@ -58,6 +58,7 @@ typedef struct list_run {
     bool was_complete;                  /* and that was just now */
     char first_version[ER_VERSION_MAX]; /* of the first attempt */
     char version[ER_VERSION_MAX];       /* of the newest page */
+    er_time attempt_time; /* when the newest attempt began: the list is the state of then */
     bool is_rewound, is_incomplete;
     size_t queued;       /* records, by the whole list */
     size_t queued_since; /* records, since the last 410 */
@@ -204,6 +205,9 @@ static bool read_pages(list_run *run) {
     bool is_over = false;
     while (!is_over && !er_stream_stopping(s) && !s->gives_up) {
         er_kube_answer answer = {0};
+        if (run->cont == NULL) {
+            run->attempt_time = er_time_now();
+        }
         er_kube_outcome outcome =
             er_kube_list(s->client, &s->query, run->limit, run->cont, &page, &answer);
         if (outcome == ER_KUBE_OK) {
@@ -260,6 +264,7 @@ bool er_stream_list(er_stream *s) {
     if (is_whole) {
         emit_gaps(&run);
         er_tracker_advance(s->tracker, er_str_of(run.version));
+        s->complete_until = run.attempt_time;
         er_counter_inc(s->metrics.lists_ok);
         ER_LOG(ER_LOG_INFO, "watch", "listed", ER_LS("watch", s->name),
                ER_LS("version", run.version), ER_LI("records", run.queued));

@@ -139,6 +139,9 @@ static int draw_timeout(const er_stream *s) {
 
 static void expired(er_stream *s) {
     er_counter_inc(s->metrics.restarts[ER_RESTART_EXPIRED]);
+    if (s->frames > 0) {
+        all_is_well(s);
+    }
     if (s->gone_in_row++ > 0) {
         int64_t wait = er_backoff_next(&s->backoff, 0);
         ER_LOG(ER_LOG_WARNING, "watch", "the version is too old again, the list waits",
