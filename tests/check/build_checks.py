@@ -43,6 +43,7 @@ def check_headers(root, context):
 
 # Variables that may change, with the reason.
 MUTABLE = {
+    "logger": "the process has one stderr; its lock guards it",
 }
 
 

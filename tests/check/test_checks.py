@@ -127,6 +127,7 @@ BANNED = [
     ("    pthread_cond_signal(c); er_strcpy(a); t->signal(a);", None),
     ("    if (a == b && c <= d && e != f && g >= h) {", None),
     ("    q = realloc(p, 4);", None),
+    ("    b->v = realloc(b->v, 4 * sizeof *b->v);\n    ER_ASSERT(b->v != NULL);", None),
 ]
 
 
