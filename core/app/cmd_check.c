@@ -1,0 +1,95 @@
+#include "app/app.h"
+
+#include "sink/sink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct check_options {
+    const char *file;
+    bool print, strict;
+} check_options;
+
+static int parse_options(int argc, char **argv, check_options *out) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
+            if (i + 1 == argc) {
+                return er_usage_error(argv[0], "%s needs a file", argv[i]);
+            }
+            out->file = argv[++i];
+        } else if (strcmp(argv[i], "--print") == 0) {
+            out->print = true;
+        } else if (strcmp(argv[i], "--strict") == 0) {
+            out->strict = true;
+        } else {
+            return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
+        }
+    }
+    return out->file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
+}
+
+/* Creates each sink, which reads its secrets and certificates: what is missing here may be there
+ * where the router will run, so it is only a warning. */
+static void try_sinks(const er_app_config *config, er_problems *problems) {
+    er_metrics *metrics = er_metrics_new();
+    er_cancel cancel;
+    er_err err;
+    if (er_cancel_init(&cancel, &err) == ER_OK) {
+        const er_cfg_variant *sinks = config->sinks.v;
+        for (size_t i = 0; i < config->sinks.n; i++) {
+            const er_sink_type *type = sinks[i].user;
+            er_sink_env env = {.name = sinks[i].name.s, .cancel = &cancel, .metrics = metrics};
+            void *self = NULL;
+            if (type->create(type, sinks[i].config, &env, &self, &err) == ER_OK) {
+                type->destroy(self);
+            } else {
+                er_problems_add(problems, true, sinks[i].pos, "", "%s", err.msg);
+            }
+        }
+        er_cancel_fini(&cancel);
+    }
+    er_metrics_free(metrics);
+}
+
+static int verdict(const check_options *options, const er_problems *problems) {
+    if (problems->errors > 0 || (options->strict && problems->warnings > 0)) {
+        return ER_EXIT_USAGE;
+    }
+    (void)fprintf(stderr, "%s: ok", options->file);
+    if (problems->warnings > 0) {
+        (void)fprintf(stderr, ", %zu warning%s", problems->warnings,
+                      problems->warnings == 1 ? "" : "s");
+    }
+    (void)fprintf(stderr, "\n");
+    return ER_EXIT_OK;
+}
+
+int er_cmd_check(int argc, char **argv) {
+    check_options options = {0};
+    int code = parse_options(argc, argv, &options);
+    if (code != ER_EXIT_OK) {
+        return code;
+    }
+    er_problems problems;
+    er_problems_init(&problems, options.file);
+    er_app_config *config;
+    er_route_table *table;
+    if (er_app_load(options.file, &config, &table, &problems) == ER_OK) {
+        try_sinks(config, &problems);
+    }
+    er_print_problems(&problems);
+    code = verdict(&options, &problems);
+    if (code == ER_EXIT_OK && options.print) {
+        er_buf text;
+        er_buf_init(&text, 16u << 20);
+        er_config_print(&er_app_schema, config, &text);
+        code = er_print(&text);
+        er_buf_fini(&text);
+    }
+    er_route_table_free(table);
+    if (config != NULL) {
+        er_config_free(&er_app_schema, config);
+    }
+    er_problems_fini(&problems);
+    return code;
+}

@@ -1,0 +1,121 @@
+#include "app/router.h"
+
+#include "base/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS 20 /* while draining; how late the end may be noticed */
+
+/* Secrets must not end in a core file, and nothing we start may gain rights. */
+static void harden(void) {
+    const struct rlimit none = {0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+static void setup_log(const er_app_config *config) {
+    bool text = config->log.format == ER_LOG_TEXT ||
+                (config->log.format == ER_LOG_AUTO && isatty(STDERR_FILENO) == 1);
+    er_log_setup((er_log_level)config->log.level, text);
+}
+
+static void stop_signals(sigset_t *set) {
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+}
+
+/* Waits at most ms for a signal that asks us to end. */
+static bool wait_signal(const sigset_t *set, int64_t ms) {
+    struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    return sigtimedwait(set, NULL, &limit) > 0;
+}
+
+static void serve(er_router *router, const er_app_config *config, const sigset_t *set) {
+    int64_t tick = config->notices.window_ms < 1000 ? config->notices.window_ms : 1000;
+    while (!wait_signal(set, tick)) {
+        er_router_tick(router);
+    }
+}
+
+/* Drains until everything is settled, the grace is over, or a second signal comes. */
+static void shut_down(er_router *router, const er_app_config *config, const sigset_t *set) {
+    ER_LOG(ER_LOG_INFO, "app", "shutting down", ER_LI("graceMs", config->shutdown.grace_ms));
+    er_deadline grace = er_deadline_in(config->shutdown.grace_ms);
+    er_router_drain(router);
+    while (!er_router_is_drained(router) && !er_deadline_passed(grace)) {
+        er_router_tick(router);
+        if (wait_signal(set, TICK_MS)) {
+            ER_LOG0(ER_LOG_WARNING, "app", "a second signal: not waiting for the queues");
+            break;
+        }
+    }
+    er_router_stop(router);
+}
+
+static int run(const er_app_config *config, const er_route_table *table) {
+    sigset_t set;
+    stop_signals(&set);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    er_router *router = NULL;
+    er_err err = {0};
+    er_status status = er_router_new(config, table, &router, &err);
+    if (status != ER_OK) {
+        ER_LOG(ER_LOG_ERROR, "app", "cannot start", ER_LS("error", err.msg));
+        return ER_EXIT_USAGE;
+    }
+    status = er_router_start(router, &err);
+    if (status == ER_OK) {
+        serve(router, config, &set);
+        shut_down(router, config, &set);
+        er_router_log_ledger(router);
+    } else {
+        ER_LOG(ER_LOG_ERROR, "app", "cannot start", ER_LS("error", err.msg));
+        er_router_stop(router);
+    }
+    er_router_free(router);
+    return status == ER_OK ? ER_EXIT_OK : status == ER_E_CONFIG ? ER_EXIT_USAGE : ER_EXIT_FAILURE;
+}
+
+static int parse_options(int argc, char **argv, const char **file) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") != 0 && strcmp(argv[i], "--config") != 0) {
+            return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
+        }
+        if (i + 1 == argc) {
+            return er_usage_error(argv[0], "%s needs a file", argv[i]);
+        }
+        *file = argv[++i];
+    }
+    return *file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
+}
+
+int er_cmd_run(int argc, char **argv) {
+    const char *file = NULL;
+    int code = parse_options(argc, argv, &file);
+    if (code != ER_EXIT_OK) {
+        return code;
+    }
+    harden();
+    er_problems problems;
+    er_problems_init(&problems, file);
+    er_app_config *config;
+    er_route_table *table;
+    er_status status = er_app_load(file, &config, &table, &problems);
+    er_print_problems(&problems);
+    er_problems_fini(&problems);
+    if (status != ER_OK) {
+        return ER_EXIT_USAGE;
+    }
+    setup_log(config);
+    code = run(config, table);
+    er_route_table_free(table);
+    er_config_free(&er_app_schema, config);
+    return code;
+}

@@ -1,0 +1,50 @@
+#include "app/app.h"
+
+#include "base/json_read.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const er_command *find_command(const char *name) {
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        name = "help";
+    } else if (strcmp(name, "--version") == 0) {
+        name = "version";
+    }
+    for (const er_command *c = er_commands; c->name != NULL; c++) {
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *name) {
+    const char *guess = NULL;
+    unsigned best = 3;
+    for (const er_command *c = er_commands; c->name != NULL; c++) {
+        unsigned d = er_str_distance(er_str_of(c->name), er_str_of(name));
+        if (d < best) {
+            best = d;
+            guess = c->name;
+        }
+    }
+    (void)fprintf(stderr, "eventrouter: there is no command \"%s\"", name);
+    if (guess != NULL) {
+        (void)fprintf(stderr, "; did you mean \"%s\"?", guess);
+    }
+    (void)fprintf(stderr, "\nRun \"eventrouter help\" for the commands.\n");
+    return ER_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of the write */
+    er_json_setup();
+    if (argc < 2) {
+        (void)er_cmd_help(0, argv);
+        return ER_EXIT_USAGE;
+    }
+    const er_command *command = find_command(argv[1]);
+    return command == NULL ? unknown_command(argv[1]) : command->run(argc - 1, argv + 1);
+}
