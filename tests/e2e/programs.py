@@ -25,7 +25,8 @@ class Receiver:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.take(dict(self.headers), body if isinstance(body, list) else [body])
+                receiver.take({k.lower(): v for k, v in self.headers.items()},
+                              body if isinstance(body, list) else [body])
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -43,6 +44,10 @@ class Receiver:
             self.requests.append((headers, records))
             self.records += records
             self.changed.notify_all()
+
+    def forget(self):
+        with self.changed:
+            self.requests, self.records = [], []
 
     def wait_for(self, ids, limit):
         """Returns when all of these records have come; the missing ones when time is up."""
