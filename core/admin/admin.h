@@ -23,13 +23,13 @@ typedef struct er_ready_check {
 } er_ready_check;
 
 typedef struct er_admin er_admin;
-/* checks, hearts and metrics are borrowed and must outlive the server. Errors: ER_E_CONFIG (address
- * unusable), ER_E_IO (in use). */
+/* checks, hearts and metrics are borrowed and must outlive the server. *out is NULL when listen is
+ * "" (stop and port take NULL). Errors: ER_E_CONFIG (address unusable), ER_E_IO (in use). */
 er_status er_admin_start(const er_admin_settings *settings, er_metrics *metrics, er_hearts *hearts,
                          const er_ready_check *checks, size_t checks_n, er_admin **out,
                          er_err *err);
 void er_admin_stop(er_admin *admin);
-/* The port that was bound. */
+/* The port that was bound; 0 without a server. */
 int er_admin_port(const er_admin *admin);
 
 #endif
