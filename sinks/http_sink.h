@@ -1,6 +1,11 @@
 /* The driver that all HTTP sinks share. A service is a const er_http_profile on it: content type,
  * framing, status rules and a few callbacks. See sinks/README.md for how to add one.
  *
+ * What the driver does for all of them: the request's body from the frozen items, the URL and the
+ * headers from configuration (secrets are read again when they change), TLS, auth, one more attempt
+ * at once when a 401 is answered and a credential turns out to be new, the meaning of statuses,
+ * Retry-After, metrics, and errors that say what to do.
+ *
  * Threads: as er_sink_type. */
 #ifndef ER_SINKS_HTTP_SINK_H
 #define ER_SINKS_HTTP_SINK_H
@@ -20,20 +25,38 @@ typedef struct er_http_sink_config {
     er_cfg_list headers; /* of er_cfg_secret */
 } er_http_sink_config;
 extern const er_field er_http_sink_timeout_rows[];
+/* Says what is wrong with the name of a header from configuration: not a token of RFC 9110, or one
+ * that the program itself must set. */
 er_status er_http_sink_check_header(const char *name, er_err *err);
+/* Most entries in `headers:`. */
+#define ER_HTTP_SINK_HEADERS_MAX 16
 #define ER_HTTP_SINK_ROWS                                                                          \
-    {.key = "url", .type = ER_FIELD_URL, .flags = ER_FIELD_REQUIRED,                               \
+    {.key = "url",                                                                                 \
+     .type = ER_FIELD_URL,                                                                         \
+     .flags = ER_FIELD_REQUIRED,                                                                   \
      .offset = offsetof(er_http_sink_config, url),                                                 \
      .help = "Where requests go; a text, {file: PATH} or {env: NAME}."},                           \
-    {.key = "timeout", .type = ER_FIELD_STRUCT, .rows = er_http_sink_timeout_rows,                 \
-     .help = "Time limits of one request."},                                                       \
-    {.key = "tls", .type = ER_FIELD_STRUCT, .rows = er_tls_rows, .check_struct = er_tls_check,     \
-     .offset = offsetof(er_http_sink_config, tls), .help = "TLS towards the peer."},               \
-    {.key = "auth", .type = ER_FIELD_STRUCT, .rows = er_auth_rows, .check_struct = er_auth_check,  \
-     .offset = offsetof(er_http_sink_config, auth), .help = "Credentials; at most one kind."},     \
-    {.key = "headers", .type = ER_FIELD_SECRETS, .check = er_http_sink_check_header,               \
-     .offset = offsetof(er_http_sink_config, headers),                                             \
-     .help = "More request headers: name to text, {file: PATH} or {env: NAME}."}
+        {.key = "timeout",                                                                         \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = er_http_sink_timeout_rows,                                                        \
+         .help = "Time limits of one request."},                                                   \
+        {.key = "tls",                                                                             \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = er_tls_rows,                                                                      \
+         .check_struct = er_tls_check,                                                             \
+         .offset = offsetof(er_http_sink_config, tls),                                             \
+         .help = "TLS towards the peer."},                                                         \
+        {.key = "auth",                                                                            \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = er_auth_rows,                                                                     \
+         .check_struct = er_auth_check,                                                            \
+         .offset = offsetof(er_http_sink_config, auth),                                            \
+         .help = "Credentials; at most one kind."},                                                \
+    {                                                                                              \
+        .key = "headers", .type = ER_FIELD_SECRETS, .check = er_http_sink_check_header,            \
+        .offset = offsetof(er_http_sink_config, headers),                                          \
+        .help = "More request headers: name to text, {file: PATH} or {env: NAME}."                 \
+    }
 
 typedef enum er_http_framing {
     ER_HTTP_SINGLE,     /* one record a request; batch.records > 1 makes it a JSON array */
@@ -47,30 +70,36 @@ typedef enum er_http_action {
     ER_HTTP_DELIVERED,
     ER_HTTP_UNAVAILABLE,
     ER_HTTP_DENIED,
-    ER_HTTP_SPLIT,  /* too large: halve */
-    ER_HTTP_REFUSED, /* with several records: halve; with one: reject */
+    ER_HTTP_SPLIT,   /* too large: halve; a single record is rejected as too_large */
+    ER_HTTP_REFUSED, /* with several records: halve; a single one is rejected as refused */
 } er_http_action;
 typedef struct er_http_rule {
     short from, to; /* statuses, inclusive */
     er_http_action action;
 } er_http_rule;
-/* The table of DESIGN section 7; the profile's rules are looked at first. */
+/* The profile's rules are looked at first, then the common table:
+ *   2xx                                                       DELIVERED
+ *   3xx 401 403 404 405 406 407 410 415 426 501 505           DENIED: the target is wrong
+ *   413                                                       SPLIT
+ *   408 425 429, other 5xx, everything that is not a status   UNAVAILABLE
+ *   other 4xx                                                 REFUSED */
 er_http_action er_http_action_of(const er_http_rule *rules, size_t n, long status);
 
 typedef struct er_http_profile {
-    er_sink_type type;        /* made with ER_HTTP_SINK_TYPE */
-    const char *content_type;
+    const char *content_type; /* unless the operator's headers have one */
     er_http_framing framing;
     const er_http_rule *rules; /* overrides of the common table */
     size_t rules_n;
-    size_t state_size;         /* bytes of zeroed state handed to the callbacks */
+    size_t state_size; /* bytes of zeroed state handed to the callbacks; freed as it is */
     er_status (*encode)(const void *config, void *state, const er_record *rec, er_buf *out,
                         er_err *err);
-    /* Optional. Adds headers or changes the URL of one attempt; values must live until the next
-     * call (keep them in state). */
+    /* Optional. Adds headers or changes the URL of one attempt; method, url, body and the other
+     * headers but Authorization are there already. Values must live until the next call (keep them
+     * in state). Errors: the endpoint's state. */
     er_status (*prepare)(const void *config, void *state, const er_batch *batch,
                          er_http_request *req, er_err *err);
-    /* Optional. Judges the items of a 2xx answer; without it all are delivered. */
+    /* Optional. Judges the items of an answer that counts as DELIVERED; without it all are. The
+     * result is deliver's. */
     er_status (*judge)(const void *config, void *state, const er_http_response *res,
                        er_batch *batch, er_err *err);
 } er_http_profile;
@@ -82,10 +111,15 @@ er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
 void er_http_sink_destroy(void *self);
 er_status er_http_sink_check(const void *config, er_err *err);
+
+/* The er_sink_type of a service: profile_ is the er_http_profile, config_ the struct that begins
+ * with er_http_sink_config, rows_ begin with ER_SINK_ROWS and ER_HTTP_SINK_ROWS. */
 #define ER_HTTP_SINK_TYPE(profile_, name_, summary_, rows_, config_)                               \
-    {.name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),      \
-     .check = er_http_sink_check, .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,  \
-     .create = er_http_sink_create, .encode = er_http_sink_encode,                                 \
-     .deliver = er_http_sink_deliver, .destroy = er_http_sink_destroy}
+    {                                                                                              \
+        .name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),   \
+        .check = er_http_sink_check, .family = (profile_), .max_in_flight = 1,                     \
+        .item_max = 4u << 20, .create = er_http_sink_create, .encode = er_http_sink_encode,        \
+        .deliver = er_http_sink_deliver, .destroy = er_http_sink_destroy                           \
+    }
 
 #endif

@@ -1,0 +1,491 @@
+/* The driver of the HTTP sinks: one request per delivery, judged by its status. */
+#include "sinks/http_sink.h"
+
+#include "sinks/http_rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MAX  65536      /* bytes of an answer that are read; the rest is cut */
+#define BODY_KEEP   (1u << 20) /* memory kept between requests */
+#define URL_MAX     8192
+#define EXCERPT_MAX 200
+
+typedef struct http_sink {
+    const er_http_profile *profile;
+    const er_http_sink_config *config;
+    er_sink_env env;
+    er_http_client *client;
+    er_auth *auth;
+    er_secret *url;
+    er_secret **headers; /* values of config->headers */
+    void *state;         /* the profile's */
+    er_buf body;         /* of the batch being delivered; single records are sent as they are */
+    er_buf url_text;     /* NUL-terminated copy for one request */
+    er_buf where;        /* the URL as it may be shown */
+    er_histogram *duration;
+} http_sink;
+
+/* ---- configuration ---- */
+
+const er_field er_http_sink_timeout_rows[] = {
+    {.key = "connect",
+     .type = ER_FIELD_DURATION,
+     .def = "10s",
+     .min = 1,
+     .max = 3600000,
+     .offset = offsetof(er_http_sink_config, timeout.connect_ms),
+     .help = "To a usable connection: name look-up, TCP and TLS."},
+    {.key = "request",
+     .type = ER_FIELD_DURATION,
+     .def = "30s",
+     .min = 1,
+     .max = 3600000,
+     .offset = offsetof(er_http_sink_config, timeout.request_ms),
+     .help = "The whole exchange, to the last byte of the answer."},
+    {.key = NULL},
+};
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(const char *text) {
+    for (const char *c = text; *c != '\0'; c++) {
+        bool is_alnum =
+            (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
+        if (!is_alnum && strchr("!#$%&'*+-.^_`|~", *c) == NULL) {
+            return false;
+        }
+    }
+    return text[0] != '\0';
+}
+
+er_status er_http_sink_check_header(const char *name, er_err *err) {
+    static const char *const ours[] = {
+        "Connection",
+        "Content-Encoding",
+        "Content-Length",
+        "Expect",
+        "Host",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Transfer-Encoding",
+        "Webhook-Id",
+        "Idempotency-Key",
+        "Proxy-Connection",
+    };
+    if (!is_token(name)) {
+        return er_err_set(err, ER_E_CONFIG, "is not the name of a header: letters, digits and -");
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (er_str_ieqc(er_str_of(name), ours[i])) {
+            return er_err_set(err, ER_E_CONFIG, "%s is set by the program and cannot be changed",
+                              ours[i]);
+        }
+    }
+    return ER_OK;
+}
+
+static const er_cfg_secret *header_at(const er_http_sink_config *config, size_t i) {
+    return &((const er_cfg_secret *)config->headers.v)[i];
+}
+
+static bool has_header(const er_http_sink_config *config, size_t below, const char *name) {
+    for (size_t i = 0; i < below; i++) {
+        if (er_str_ieqc(er_str_of(header_at(config, i)->name.s), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static er_status check_headers(const er_http_sink_config *config, er_err *err) {
+    if (config->headers.n > ER_HTTP_SINK_HEADERS_MAX) {
+        return er_err_set(err, ER_E_CONFIG, "headers has %zu entries; %d are allowed",
+                          config->headers.n, ER_HTTP_SINK_HEADERS_MAX);
+    }
+    for (size_t i = 0; i < config->headers.n; i++) {
+        const er_cfg_secret *header = header_at(config, i);
+        if (has_header(config, i, header->name.s)) {
+            return er_err_set(err, ER_E_CONFIG, "headers has %s twice (case does not count)",
+                              header->name.s);
+        }
+        if (header->value.kind == ER_SECRET_LITERAL &&
+            strpbrk(header->value.text, "\r\n") != NULL) {
+            return er_err_set(err, ER_E_CONFIG, "headers.%s has a line break in its value",
+                              header->name.s);
+        }
+    }
+    return ER_OK;
+}
+
+er_status er_http_sink_check(const void *config, er_err *err) {
+    const er_http_sink_config *c = config;
+    er_status status = check_headers(c, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    /* The header that auth sets; "" when it sets none. */
+    bool is_standard = c->auth.basic.username[0] != '\0' || c->auth.bearer.kind != ER_SECRET_UNSET;
+    const char *name = is_standard ? "Authorization" : c->auth.api_key.header;
+    if (has_header(c, c->headers.n, name)) {
+        return er_err_set(err, ER_E_CONFIG, "has %s in both auth and headers; remove one of them",
+                          name);
+    }
+    return ER_OK;
+}
+
+/* ---- life ---- */
+
+static er_histogram *duration_metric(const er_sink_env *env) {
+    static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5,
+                                    1,     2,    5,     10,   20,  40,  60};
+    return er_metrics_histogram(env->metrics, "sink_request_duration_seconds",
+                                "Time from the start of a request to the end of its answer.",
+                                ER_LABELS("sink", env->name), bounds,
+                                sizeof bounds / sizeof bounds[0]);
+}
+
+static er_counter *requests_metric(const er_sink_env *env, const char *outcome,
+                                   const char *code_class) {
+    return er_metrics_counter(
+        env->metrics, "sink_requests_total", "Requests by outcome and class of the status.",
+        ER_LABELS("sink", env->name, "outcome", outcome, "code_class", code_class));
+}
+
+static void init_metrics(http_sink *sink) {
+    static const char *const usual[][2] = {
+        {"ok", "2xx"},     {"retry", "3xx"},  {"retry", "4xx"},      {"retry", "5xx"},
+        {"reject", "4xx"}, {"retry", "none"}, {"ambiguous", "none"},
+    };
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        (void)requests_metric(&sink->env, usual[i][0], usual[i][1]);
+    }
+    sink->duration = duration_metric(&sink->env);
+}
+
+static er_status read_secrets(http_sink *sink, er_err *err) {
+    const er_http_sink_config *config = sink->config;
+    char what[256];
+    (void)snprintf(what, sizeof what, "sinks.%s.url", sink->env.name);
+    er_status status = er_secret_new(&config->url, what, &sink->url, err);
+    sink->headers = er_xcalloc(config->headers.n + 1, sizeof(er_secret *));
+    for (size_t i = 0; i < config->headers.n && status == ER_OK; i++) {
+        const er_cfg_secret *header = header_at(config, i);
+        (void)snprintf(what, sizeof what, "sinks.%s.headers.%s", sink->env.name, header->name.s);
+        status = er_secret_new(&header->value, what, &sink->headers[i], err);
+    }
+    if (status == ER_OK) {
+        (void)snprintf(what, sizeof what, "sinks.%s.auth", sink->env.name);
+        status = er_auth_new(&config->auth, what, &sink->auth, err);
+    }
+    return status;
+}
+
+er_status er_http_sink_create(const er_sink_type *type, const void *config, const er_sink_env *env,
+                              void **self, er_err *err) {
+    http_sink *sink = er_xcalloc(1, sizeof *sink);
+    sink->profile = type->family;
+    sink->config = config;
+    sink->env = *env;
+    sink->state = er_xcalloc(1, sink->profile->state_size + 1);
+    const er_sink_settings *common = &sink->config->common;
+    er_buf_init(&sink->body,
+                (size_t)common->batch.bytes + type->item_max + (size_t)common->batch.records + 2);
+    er_buf_init(&sink->url_text, URL_MAX);
+    er_buf_init(&sink->where, URL_MAX);
+    er_status status = read_secrets(sink, err);
+    if (status == ER_OK) {
+        er_http_options options = {.tls = &sink->config->tls,
+                                   .connect_timeout_ms = sink->config->timeout.connect_ms,
+                                   .cancel = env->cancel,
+                                   .heart = env->heart};
+        status = er_http_client_new(&options, &sink->client, err);
+    }
+    if (status != ER_OK) {
+        er_http_sink_destroy(sink);
+        return status;
+    }
+    init_metrics(sink);
+    *self = sink;
+    return ER_OK;
+}
+
+void er_http_sink_destroy(void *self) {
+    http_sink *sink = self;
+    er_http_client_free(sink->client);
+    er_auth_free(sink->auth);
+    er_secret_free(sink->url);
+    for (size_t i = 0; sink->headers != NULL && i < sink->config->headers.n; i++) {
+        er_secret_free(sink->headers[i]);
+    }
+    free(sink->headers);
+    er_buf_fini(&sink->body);
+    er_buf_wipe(&sink->url_text);
+    er_buf_fini(&sink->url_text);
+    er_buf_fini(&sink->where);
+    free(sink->state);
+    free(sink);
+}
+
+er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er_err *err) {
+    http_sink *sink = self;
+    er_status status = sink->profile->encode(sink->config, sink->state, rec, &out->body, err);
+    if (status == ER_OK && er_buf_status(&out->body) != ER_OK) {
+        status = er_err_set(err, er_buf_status(&out->body), "larger than %zu bytes", out->body.max);
+    }
+    return status;
+}
+
+/* ---- the request ---- */
+
+static void put_items(er_buf *out, const er_batch *batch, const char *between, const char *after) {
+    for (size_t i = 0; i < er_batch_len(batch); i++) {
+        er_buf_puts(out, i > 0 ? between : "");
+        er_buf_put_str(out, er_buf_str(&er_batch_item(batch, i)->body));
+        er_buf_puts(out, after);
+    }
+}
+
+/* The body of the whole batch; borrowed until the next request. */
+static er_str frame(http_sink *sink, const er_batch *batch) {
+    er_http_framing framing = sink->profile->framing;
+    if (framing == ER_HTTP_SINGLE && sink->config->common.batch.records == 1) {
+        ER_ASSERT(er_batch_len(batch) == 1);
+        return er_buf_str(&er_batch_item(batch, 0)->body);
+    }
+    er_buf_shrink(&sink->body, BODY_KEEP);
+    if (framing == ER_HTTP_NDJSON) {
+        put_items(&sink->body, batch, "", "\n");
+    } else if (framing == ER_HTTP_CONCAT) {
+        put_items(&sink->body, batch, "", "");
+    } else {
+        er_buf_putc(&sink->body, '[');
+        put_items(&sink->body, batch, ",", "");
+        er_buf_putc(&sink->body, ']');
+    }
+    return er_buf_str(&sink->body);
+}
+
+/* Without user, password and query; of a URL that is a secret itself (from a file or a variable),
+ * the path as well: chat services put their token there. */
+static void show_url(http_sink *sink, er_str url) {
+    er_buf_clear(&sink->where);
+    er_url_redact(url, &sink->where);
+    if (sink->config->url.kind == ER_SECRET_LITERAL) {
+        return;
+    }
+    const char *text = er_buf_cstr(&sink->where);
+    const char *host = strstr(text, "://");
+    const char *path = host == NULL ? NULL : strchr(host + 3, '/');
+    if (path != NULL && path[1] != '\0') {
+        sink->where.len = (size_t)(path - text) + 1;
+        er_buf_puts(&sink->where, "***");
+    }
+}
+
+static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
+    er_str url = er_secret_get(sink->url);
+    show_url(sink, url);
+    er_buf_wipe(&sink->url_text);
+    er_buf_put_str(&sink->url_text, url);
+    bool is_text = memchr(url.p, '\0', url.n) == NULL;
+    if (!is_text || er_buf_status(&sink->url_text) != ER_OK) {
+        return er_err_set(err, ER_E_DENIED, "sinks.%s.url is not a URL", sink->env.name);
+    }
+    req->url = er_buf_cstr(&sink->url_text);
+    return ER_OK;
+}
+
+static void fill_headers(http_sink *sink, er_http_request *req) {
+    const er_http_sink_config *config = sink->config;
+    if (!has_header(config, config->headers.n, "Content-Type")) {
+        er_http_request_header(req, "Content-Type", er_str_of(sink->profile->content_type));
+    }
+    for (size_t i = 0; i < config->headers.n; i++) {
+        er_http_request_header(req, header_at(config, i)->name.s, er_secret_get(sink->headers[i]));
+    }
+}
+
+static er_status fill_request(http_sink *sink, const er_batch *batch, er_str body,
+                              er_http_request *req, er_err *err) {
+    *req = (er_http_request){.method = "POST",
+                             .body = body,
+                             .timeout_ms = sink->config->timeout.request_ms,
+                             .response_max = ANSWER_MAX,
+                             .response_cut = true};
+    er_status status = fill_url(sink, req, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    fill_headers(sink, req);
+    if (sink->profile->prepare != NULL) {
+        status = sink->profile->prepare(sink->config, sink->state, batch, req, err);
+    }
+    return status == ER_OK ? er_auth_apply(sink->auth, req, err) : status;
+}
+
+/* ---- the answer ---- */
+
+static const char *class_of(long status) {
+    static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    return status >= 100 && status < 600 ? classes[status / 100] : classes[0];
+}
+
+static void count_request(const http_sink *sink, const char *outcome, long status) {
+    er_counter_inc(requests_metric(&sink->env, outcome, class_of(status)));
+}
+
+/* "401 Unauthorized from https://host/path" */
+static void describe(const http_sink *sink, long status, er_buf *out) {
+    const char *phrase = er_http_status_phrase(status);
+    er_buf_putf(out, "%ld%s%s from ", status, phrase[0] != '\0' ? " " : "", phrase);
+    er_buf_put_str(out, er_buf_str(&sink->where));
+}
+
+/* The beginning of the answer, on one line: what the peer disliked stands there. */
+static void put_excerpt(const er_http_response *res, er_buf *out) {
+    er_str text = er_str_trim(er_buf_str(&res->body));
+    text.n = er_utf8_cut(text, EXCERPT_MAX);
+    if (text.n == 0) {
+        return;
+    }
+    er_buf_puts(out, ": ");
+    for (size_t i = 0; i < text.n; i++) {
+        bool is_control = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f;
+        er_buf_putc(out, is_control ? ' ' : text.p[i]);
+    }
+}
+
+/* Refused as a whole: several records are halved until the guilty one is alone. */
+static er_status refused(er_batch *batch, er_reason reason, er_buf *text, er_err *err) {
+    if (er_batch_len(batch) > 1) {
+        return er_err_set(err, ER_E_SPLIT, "%s", er_buf_cstr(text));
+    }
+    er_batch_judge(batch, 0, ER_VERDICT_REJECT, reason, er_buf_cstr(text));
+    return ER_OK;
+}
+
+static er_status accepted(http_sink *sink, const er_http_response *res, er_batch *batch,
+                          er_err *err) {
+    if (sink->profile->judge != NULL) {
+        return sink->profile->judge(sink->config, sink->state, res, batch, err);
+    }
+    er_batch_judge_all(batch, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
+    return ER_OK;
+}
+
+static er_status conclude(http_sink *sink, const er_http_response *res, er_batch *batch,
+                          er_err *err) {
+    static const char *const outcomes[] = {[ER_HTTP_DELIVERED] = "ok",
+                                           [ER_HTTP_UNAVAILABLE] = "retry",
+                                           [ER_HTTP_DENIED] = "retry",
+                                           [ER_HTTP_SPLIT] = "reject",
+                                           [ER_HTTP_REFUSED] = "reject"};
+    const er_http_profile *profile = sink->profile;
+    er_http_action action = er_http_action_of(profile->rules, profile->rules_n, res->status);
+    count_request(sink, outcomes[action], res->status);
+    er_buf text;
+    er_buf_init(&text, 4096);
+    describe(sink, res->status, &text);
+    er_status status = ER_OK;
+    switch (action) {
+    case ER_HTTP_DELIVERED:
+        status = accepted(sink, res, batch, err);
+        break;
+    case ER_HTTP_UNAVAILABLE:
+        status = er_err_set(err, ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
+        break;
+    case ER_HTTP_DENIED:
+        er_buf_puts(&text, ": ");
+        er_http_put_advice(res->status, sink->env.name, &text);
+        status = er_err_set(err, ER_E_DENIED, "%s", er_buf_cstr(&text));
+        break;
+    case ER_HTTP_SPLIT:
+        status = refused(batch, ER_REASON_TOO_LARGE, &text, err);
+        break;
+    case ER_HTTP_REFUSED:
+        put_excerpt(res, &text);
+        status = refused(batch, ER_REASON_REFUSED, &text, err);
+        break;
+    }
+    er_buf_fini(&text);
+    if (status != ER_OK && err != NULL && res->retry_after_ms > 0) {
+        err->retry_after_ms = res->retry_after_ms;
+    }
+    return status;
+}
+
+/* No answer came. A request that may have reached the peer may have been taken. */
+static er_status no_answer(const http_sink *sink, const er_http_response *res, er_status status,
+                           er_err *err) {
+    if (status == ER_E_CANCELLED) {
+        return status;
+    }
+    count_request(sink, res->sent ? "ambiguous" : "retry", 0);
+    if (status == ER_E_INVAL) {
+        er_err_prefix(err, "sinks.%s", sink->env.name);
+        if (err != NULL) {
+            err->code = ER_E_DENIED;
+        }
+        return ER_E_DENIED;
+    }
+    if (err != NULL) {
+        err->code = ER_E_UNAVAILABLE;
+    }
+    return ER_E_UNAVAILABLE;
+}
+
+static bool secret_is_new(er_secret *secret) {
+    unsigned before = er_secret_generation(secret);
+    er_secret_expire(secret);
+    (void)er_secret_get(secret);
+    return er_secret_generation(secret) != before;
+}
+
+/* After a 401: true when a credential has changed since it was read. */
+static bool refresh_secrets(http_sink *sink) {
+    bool is_new = er_auth_refresh(sink->auth);
+    is_new = secret_is_new(sink->url) || is_new;
+    for (size_t i = 0; i < sink->config->headers.n; i++) {
+        is_new = secret_is_new(sink->headers[i]) || is_new;
+    }
+    return is_new;
+}
+
+/* One exchange. */
+static er_status exchange(http_sink *sink, const er_batch *batch, er_str body,
+                          er_http_response *res, er_err *err) {
+    er_http_request req;
+    er_status status = fill_request(sink, batch, body, &req, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    int64_t start = er_mono_ns();
+    status = er_http_do(sink->client, &req, res, err);
+    er_histogram_observe(sink->duration, (double)(er_mono_ns() - start) / 1e9);
+    return status == ER_OK ? ER_OK : no_answer(sink, res, status, err);
+}
+
+er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err) {
+    http_sink *sink = self;
+    er_str body = frame(sink, batch);
+    if (er_buf_status(&sink->body) != ER_OK) {
+        return er_err_set(err, ER_E_UNAVAILABLE, "no memory for a request's body");
+    }
+    er_http_response res;
+    er_http_response_init(&res);
+    er_status status = exchange(sink, batch, body, &res, err);
+    if (status == ER_OK && res.status == 401 && refresh_secrets(sink)) {
+        count_request(sink, "retry", res.status);
+        er_http_response_fini(&res);
+        er_http_response_init(&res);
+        status = exchange(sink, batch, body, &res, err);
+    }
+    if (status == ER_OK) {
+        status = conclude(sink, &res, batch, err);
+    }
+    er_http_response_fini(&res);
+    return status;
+}

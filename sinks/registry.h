@@ -1,0 +1,21 @@
+/* Every kind of sink, and the same for the configuration's rows (`sinks:` is a map of variants).
+ *
+ * Threads: constants. */
+#ifndef ER_SINKS_REGISTRY_H
+#define ER_SINKS_REGISTRY_H
+
+#include "sink/sink.h"
+
+/* One line for each kind: the name of its er_sink_type. */
+#define ER_SINK_LIST(X)                                                                            \
+    X(er_stdout_sink)                                                                              \
+    X(er_webhook_sink)
+
+#define ER_SINK_DECLARE(name_) extern const er_sink_type name_;
+ER_SINK_LIST(ER_SINK_DECLARE)
+#undef ER_SINK_DECLARE
+
+/* For the row of `sinks:` (er_field.variant_at); user is the er_sink_type. */
+bool er_sink_variant_at(size_t i, er_variant *out);
+
+#endif
