@@ -30,7 +30,7 @@ static uint64_t hash_of(er_str uid) {
 }
 
 static entry *group_of(er_totals *totals, uint64_t hash) {
-    return totals->v[(hash >> 32) % GROUPS];
+    return totals->v[hash % GROUPS]; /* FNV mixes into the low bits best */
 }
 
 static size_t find(const entry *group, uint64_t hash) {
