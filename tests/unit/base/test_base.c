@@ -247,8 +247,7 @@ static void test_secret_errors(void **state) {
     er_err err;
     er_secret_ref missing = {ER_SECRET_FILE, (char[]){"/nonexistent/secret"}};
     assert_int_equal(er_secret_new(&missing, "a.b", &secret, &err), ER_E_CONFIG);
-    assert_string_equal(err.msg,
-                        "a.b: cannot open /nonexistent/secret: No such file or directory");
+    assert_string_equal(err.msg, "a.b: cannot open /nonexistent/secret: No such file or directory");
     er_secret_ref unset = {ER_SECRET_ENV, (char[]){"ER_TEST_SURELY_UNSET"}};
     assert_int_equal(er_secret_new(&unset, "a.b", &secret, &err), ER_E_CONFIG);
     assert_string_equal(err.msg, "a.b: environment variable ER_TEST_SURELY_UNSET is not set");

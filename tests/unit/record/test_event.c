@@ -109,10 +109,8 @@ static void test_nothing_but_identity(void **state) {
 
 static void test_refused(void **state) {
     (void)state;
-    assert_record("{\"metadata\":{\"resourceVersion\":\"1\"}}", 0,
-                  "an Event without metadata.uid");
-    assert_record("{\"metadata\":{\"uid\":\"u\"}}", 0,
-                  "an Event without metadata.resourceVersion");
+    assert_record("{\"metadata\":{\"resourceVersion\":\"1\"}}", 0, "an Event without metadata.uid");
+    assert_record("{\"metadata\":{\"uid\":\"u\"}}", 0, "an Event without metadata.resourceVersion");
     assert_record("[]", 0, "an Event without metadata.uid");
     assert_record("{\"metadata\":{\"uid\":7,\"resourceVersion\":\"1\"}}", 0,
                   "an Event without metadata.uid");
@@ -136,7 +134,7 @@ static char *field_of(const char *rest, const char *key) {
         result = er_xcalloc(1, 32);
         (void)snprintf(result, 32, "%lld", (long long)number);
     } else {
-        result = node == NULL              ? er_dup("absent")
+        result = node == NULL            ? er_dup("absent")
                  : er_json_is_true(node) ? er_dup("true")
                                          : er_str_dup(er_json_str(node));
     }
@@ -256,14 +254,15 @@ static void test_gap(void **state) {
     assert_memory_equal(id + 26, "-99-2\"", 6);
     char *rest = strstr(json, "\"kind\"");
     assert_string_equal(
-        rest, "\"kind\":\"gap\",\"cluster\":\"\",\"time\":\"2026-01-02T03:04:05Z\",\"timeSource\":"
-              "\"fromTime\",\"observedTime\":\"2026-01-02T03:04:59.123456Z\",\"severity\":\"ERROR\","
-              "\"type\":\"Warning\",\"reason\":\"expired\",\"message\":\"Gap in events after "
-              "version 99: the API server no longer held the versions that came next\","
-              "\"source\":{\"component\":\"eventrouter\"},\"gap\":{\"stream\":\"events\",\"cause\":"
-              "\"expired\",\"fromResourceVersion\":\"99\",\"toResourceVersion\":\"120\","
-              "\"fromTime\":\"2026-01-02T03:04:05Z\",\"toTime\":\"2026-01-02T03:04:59.123456Z\","
-              "\"recovered\":3}}");
+        rest,
+        "\"kind\":\"gap\",\"cluster\":\"\",\"time\":\"2026-01-02T03:04:05Z\",\"timeSource\":"
+        "\"fromTime\",\"observedTime\":\"2026-01-02T03:04:59.123456Z\",\"severity\":\"ERROR\","
+        "\"type\":\"Warning\",\"reason\":\"expired\",\"message\":\"Gap in events after "
+        "version 99: the API server no longer held the versions that came next\","
+        "\"source\":{\"component\":\"eventrouter\"},\"gap\":{\"stream\":\"events\",\"cause\":"
+        "\"expired\",\"fromResourceVersion\":\"99\",\"toResourceVersion\":\"120\","
+        "\"fromTime\":\"2026-01-02T03:04:05Z\",\"toTime\":\"2026-01-02T03:04:59.123456Z\","
+        "\"recovered\":3}}");
     free(json);
     er_record_unref(rec);
 }
