@@ -68,11 +68,17 @@ static er_status stdout_create(const er_sink_type *type, const void *config, con
     return ER_OK;
 }
 
-static void stdout_destroy(void *self) {
-    stdout_sink *sink = self;
+static void close_own(stdout_sink *sink) {
     if (sink->is_own_fd) {
         (void)close(sink->fd);
     }
+    sink->fd = STDOUT_FILENO;
+    sink->is_own_fd = false;
+}
+
+static void stdout_destroy(void *self) {
+    stdout_sink *sink = self;
+    close_own(sink);
     er_buf_fini(&sink->rest);
     free(sink);
 }
@@ -104,6 +110,7 @@ static er_status io_error(int errnum, er_err *err) {
 static er_status stdout_open(void *self, er_deadline until, er_err *err) {
     stdout_sink *sink = self;
     (void)until;
+    close_own(sink);
     struct stat st;
     if (fstat(STDOUT_FILENO, &st) != 0) {
         return io_error(errno, err);
