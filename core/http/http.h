@@ -52,6 +52,8 @@ typedef struct er_http_options { /* everything is borrowed and must outlive the 
     er_heart *heart;   /* beaten while waiting; may be NULL */
 } er_http_options;
 
+/* Reads certificates and keys once, so that a missing file is found at the start: ER_E_CONFIG.
+ * Later ones that cannot be read, or do not fit together yet, leave the old ones in use. */
 er_status er_http_client_new(const er_http_options *options, er_http_client **out, er_err *err);
 void er_http_client_free(er_http_client *client);
 /* Closes idle connections, so that the next request opens a new one. */
@@ -69,11 +71,12 @@ typedef struct er_http_request {
     const char *url;
     er_http_header headers[ER_HTTP_HEADERS_MAX];
     size_t headers_n;
-    er_str body;         /* borrowed; empty: none */
-    bool accept_gzip;    /* send Accept-Encoding: gzip and decode */
-    int64_t timeout_ms;  /* of the whole exchange; 0: none (streams) */
-    size_t response_max; /* bytes of body kept; what follows is an error (ER_E_LIMIT) or, with
-                            response_cut, ignored */
+    er_str body;               /* borrowed; empty: none */
+    bool accept_gzip;          /* send Accept-Encoding: gzip and decode */
+    int64_t timeout_ms;        /* of the whole exchange; 0: none (streams) */
+    int64_t header_timeout_ms; /* until the answer's headers are in, ER_E_TIMEOUT; 0: none */
+    size_t response_max;       /* bytes of body kept; what follows is an error (ER_E_LIMIT) or, with
+                                  response_cut, ignored */
     bool response_cut;
 } er_http_request;
 void er_http_request_header(er_http_request *req, const char *name, er_str value);
@@ -89,10 +92,10 @@ typedef struct er_http_response {
 void er_http_response_init(er_http_response *res);
 void er_http_response_fini(er_http_response *res);
 
-/* Performs the request and waits. ER_OK when an answer came, whatever its status. Errors:
- * ER_E_UNAVAILABLE (transport: refused, reset, TLS, DNS, cut short; message says which, host and
- * port but no secret), ER_E_TIMEOUT, ER_E_CANCELLED, ER_E_LIMIT (body over response_max),
- * ER_E_INVAL (URL or header unusable). */
+/* Performs the request and waits; what res held before is forgotten. ER_OK when an answer came,
+ * whatever its status. Errors: ER_E_UNAVAILABLE (transport: refused, reset, TLS, DNS, cut short;
+ * message says which, host and port but no secret), ER_E_TIMEOUT, ER_E_CANCELLED, ER_E_LIMIT (body
+ * over response_max), ER_E_INVAL (URL or header unusable). */
 er_status er_http_do(er_http_client *client, const er_http_request *req, er_http_response *res,
                      er_err *err);
 
@@ -104,13 +107,14 @@ typedef struct er_http_stream_handler {
     er_status (*head)(void *arg, const er_http_response *res);
     /* Body bytes. May block (a full queue): the silence timer stands still meanwhile. */
     er_status (*data)(void *arg, er_str bytes);
-    /* Nothing was readable and the thread is about to wait. */
+    /* After the head of a 2xx answer: nothing was readable and the thread is about to wait. */
     void (*waiting)(void *arg);
 } er_http_stream_handler;
 
 /* Performs req and feeds the handler until the stream ends. Bodies of answers that are not 2xx go
  * to res->body (up to response_max), not to data. ER_OK: the peer ended the body cleanly. Errors as
- * er_http_do; ER_E_TIMEOUT: no byte for idle_ms; a status returned by the handler is passed on. */
+ * er_http_do; ER_E_TIMEOUT: no byte for idle_ms (0: no limit); a status returned by the handler is
+ * passed on. */
 er_status er_http_stream(er_http_client *client, const er_http_request *req, int64_t idle_ms,
                          const er_http_stream_handler *handler, er_http_response *res, er_err *err);
 
@@ -126,7 +130,17 @@ er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err);
 /* After a 401: secrets are read again at once. True when one of them is new. */
 bool er_auth_refresh(er_auth *auth);
 
+/* ---- small parts ---- */
+
 /* Percent-encodes everything outside of RFC 3986 "unreserved". */
 void er_url_escape(er_str s, er_buf *out);
+
+/* Retry-After (RFC 9110 section 10.2.3) in milliseconds from now, clamped to 0 .. 5 min: whole
+ * seconds, or a date in any of the three forms of section 5.6.7. -1: neither. */
+int64_t er_http_retry_after(er_str value, er_time now);
+#define ER_HTTP_RETRY_AFTER_MAX_MS 300000
+
+/* A name of a header that may be sent: a token of RFC 9110 (section 5.6.2). */
+bool er_http_header_name_valid(er_str name);
 
 #endif

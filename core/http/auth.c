@@ -1,0 +1,177 @@
+/* Credentials in headers, from settings. */
+#include "http/base64.h"
+#include "http/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(member) offsetof(er_auth_settings, member)
+
+static const er_field basic_rows[] = {
+    {.key = "username",
+     .type = ER_FIELD_STRING,
+     .offset = AT(basic.username),
+     .max = 4096,
+     .help = "The user."},
+    {.key = "password",
+     .type = ER_FIELD_SECRET,
+     .offset = AT(basic.password),
+     .help = "The user's password; a text, {file: PATH} or {env: NAME}."},
+    {.key = NULL},
+};
+
+static const er_field api_key_rows[] = {
+    {.key = "header",
+     .type = ER_FIELD_STRING,
+     .def = "X-API-Key",
+     .offset = AT(api_key.header),
+     .max = 256,
+     .help = "The name of the header that carries the key."},
+    {.key = "value",
+     .type = ER_FIELD_SECRET,
+     .offset = AT(api_key.value),
+     .help = "The whole value of that header; a text, {file: PATH} or {env: NAME}."},
+    {.key = NULL},
+};
+
+const er_field er_auth_rows[] = {
+    {.key = "basic",
+     .type = ER_FIELD_STRUCT,
+     .rows = basic_rows,
+     .help = "User and password (RFC 7617)."},
+    {.key = "bearer",
+     .type = ER_FIELD_SECRET,
+     .offset = AT(bearer),
+     .help = "A bearer token (RFC 6750); a text, {file: PATH} or {env: NAME}."},
+    {.key = "apiKey",
+     .type = ER_FIELD_STRUCT,
+     .rows = api_key_rows,
+     .help = "A key in a header of its own."},
+    {.key = NULL},
+};
+
+static bool has_user(const er_auth_settings *s) {
+    return s->basic.username != NULL && s->basic.username[0] != '\0';
+}
+
+static bool is_set(const er_secret_ref *ref) {
+    return ref->kind != ER_SECRET_UNSET;
+}
+
+er_status er_auth_check(const void *settings, er_err *err) {
+    const er_auth_settings *s = settings;
+    bool basic = has_user(s) || is_set(&s->basic.password);
+    if (basic + is_set(&s->bearer) + is_set(&s->api_key.value) > 1) {
+        return er_err_set(err, ER_E_CONFIG, "give one of basic, bearer and apiKey, not several");
+    }
+    if (basic && (!has_user(s) || !is_set(&s->basic.password))) {
+        return er_err_set(err, ER_E_CONFIG, "basic needs username and password");
+    }
+    if (basic && strchr(s->basic.username, ':') != NULL) {
+        return er_err_set(err, ER_E_CONFIG, "basic.username must not contain a colon");
+    }
+    if (is_set(&s->api_key.value) && !er_http_header_name_valid(er_str_of(s->api_key.header))) {
+        return er_err_set(err, ER_E_CONFIG, "apiKey.header is not the name of a header");
+    }
+    return ER_OK;
+}
+
+struct er_auth {
+    er_secret *secret; /* password, token or key; NULL: no credentials */
+    char *username;    /* basic */
+    char *header;
+    bool is_basic, is_bearer;
+    er_buf value; /* of the header, for the request under way */
+};
+
+#define VALUE_MAX_BYTES (2u * ER_SECRET_MAX)
+
+er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out,
+                      er_err *err) {
+    er_auth *auth = er_xcalloc(1, sizeof *auth);
+    const er_secret_ref *ref = NULL;
+    const char *key = "";
+    const char *header = "Authorization";
+    if (is_set(&settings->basic.password)) {
+        auth->is_basic = true;
+        auth->username = er_dup(settings->basic.username);
+        ref = &settings->basic.password;
+        key = "basic.password";
+    } else if (is_set(&settings->bearer)) {
+        auth->is_bearer = true;
+        ref = &settings->bearer;
+        key = "bearer";
+    } else if (is_set(&settings->api_key.value)) {
+        header = settings->api_key.header;
+        ref = &settings->api_key.value;
+        key = "apiKey.value";
+    }
+    auth->header = er_dup(header);
+    er_buf_init(&auth->value, VALUE_MAX_BYTES);
+    er_status status = ER_OK;
+    if (ref != NULL) {
+        er_buf path;
+        er_buf_init(&path, 1024);
+        er_buf_putf(&path, "%.900s.%s", what, key);
+        status = er_secret_new(ref, er_buf_cstr(&path), &auth->secret, err);
+        er_buf_fini(&path);
+    }
+    if (status != ER_OK) {
+        er_auth_free(auth);
+        return status;
+    }
+    *out = auth;
+    return ER_OK;
+}
+
+void er_auth_free(er_auth *auth) {
+    if (auth == NULL) {
+        return;
+    }
+    er_secret_free(auth->secret);
+    er_buf_wipe(&auth->value);
+    er_buf_fini(&auth->value);
+    free(auth->username);
+    free(auth->header);
+    free(auth);
+}
+
+static void put_basic(er_auth *auth, er_str password) {
+    er_buf pair;
+    er_buf_init(&pair, VALUE_MAX_BYTES);
+    er_buf_putf(&pair, "%s:", auth->username);
+    er_buf_put_str(&pair, password);
+    er_buf_puts(&auth->value, "Basic ");
+    er_base64_encode(er_buf_str(&pair), &auth->value);
+    er_buf_wipe(&pair);
+    er_buf_fini(&pair);
+}
+
+er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
+    if (auth->secret == NULL) {
+        return ER_OK;
+    }
+    er_str secret = er_secret_get(auth->secret);
+    er_buf_wipe(&auth->value);
+    if (auth->is_basic) {
+        put_basic(auth, secret);
+    } else {
+        er_buf_puts(&auth->value, auth->is_bearer ? "Bearer " : "");
+        er_buf_put_str(&auth->value, secret);
+    }
+    if (er_buf_status(&auth->value) != ER_OK) {
+        return er_err_set(err, ER_E_LIMIT, "the credentials are too long for a header");
+    }
+    er_http_request_header(req, auth->header, er_buf_str(&auth->value));
+    return ER_OK;
+}
+
+bool er_auth_refresh(er_auth *auth) {
+    if (auth->secret == NULL) {
+        return false;
+    }
+    unsigned before = er_secret_generation(auth->secret);
+    er_secret_expire(auth->secret);
+    (void)er_secret_get(auth->secret);
+    return er_secret_generation(auth->secret) != before;
+}
