@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-#define POLL_MAX_MS       2000 /* so that the heart beats often enough */
+/* So that the heart beats often enough, and a stream that waits knows that it is complete up to the
+ * last second. */
+#define POLL_MAX_MS       1000
 #define HEADERS_MAX_BYTES (64u * 1024u)
 
 /* ---- callbacks: ending the transfer from inside ---- */
