@@ -47,18 +47,6 @@ const er_field er_http_sink_timeout_rows[] = {
     {.key = NULL},
 };
 
-/* RFC 9110 section 5.6.2. */
-static bool is_token(const char *text) {
-    for (const char *c = text; *c != '\0'; c++) {
-        bool is_alnum =
-            (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
-        if (!is_alnum && strchr("!#$%&'*+-.^_`|~", *c) == NULL) {
-            return false;
-        }
-    }
-    return text[0] != '\0';
-}
-
 er_status er_http_sink_check_header(const char *name, er_err *err) {
     static const char *const ours[] = {
         "Connection",
@@ -75,7 +63,7 @@ er_status er_http_sink_check_header(const char *name, er_err *err) {
         "Idempotency-Key",
         "Proxy-Connection",
     };
-    if (!is_token(name)) {
+    if (!er_http_header_name_valid(er_str_of(name))) {
         return er_err_set(err, ER_E_CONFIG, "is not the name of a header: letters, digits and -");
     }
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
@@ -198,6 +186,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
     er_status status = read_secrets(sink, err);
     if (status == ER_OK) {
         er_http_options options = {.tls = &sink->config->tls,
+                                   .user_agent = "eventrouter",
                                    .connect_timeout_ms = sink->config->timeout.connect_ms,
                                    .cancel = env->cancel,
                                    .heart = env->heart};
@@ -479,8 +468,6 @@ er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err) {
     er_status status = exchange(sink, batch, body, &res, err);
     if (status == ER_OK && res.status == 401 && refresh_secrets(sink)) {
         count_request(sink, "retry", res.status);
-        er_http_response_fini(&res);
-        er_http_response_init(&res);
         status = exchange(sink, batch, body, &res, err);
     }
     if (status == ER_OK) {
