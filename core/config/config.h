@@ -33,15 +33,18 @@ typedef enum er_field_type {
     ER_FIELD_STRUCT,  /* the struct itself, by rows */
     ER_FIELD_STRINGS, /* er_cfg_strings; a single scalar is a list of one */
     ER_FIELD_LIST,    /* er_cfg_list of elem_size items by rows */
-    ER_FIELD_SECRETS, /* er_cfg_list of er_cfg_secret: a map name -> secret */
+    ER_FIELD_SECRETS, /* er_cfg_list of er_cfg_secret: a map name -> secret; a literal is warned of
+                         when its name sounds like a secret's (Authorization) */
     ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type`
                         */
 } er_field_type;
 
 enum {
-    ER_FIELD_REQUIRED = 1, /* absent is an error */
-    ER_FIELD_UNSET = 2,    /* INT, DURATION, SIZE: absent and without default gives -1 ("auto") */
-    ER_FIELD_HIDDEN = 4,   /* accepted, but not in reference and schema (aliases for tests: none) */
+    /* Absent is an error, as is an empty text or list; inside a STRUCT that does not stand in the
+     * file it is not. */
+    ER_FIELD_REQUIRED = 1,
+    ER_FIELD_UNSET = 2,  /* INT, DURATION, SIZE: absent and without default gives -1 ("auto") */
+    ER_FIELD_HIDDEN = 4, /* accepted, but not in reference and schema (aliases for tests: none) */
 };
 
 typedef struct er_variant er_variant;
@@ -52,7 +55,7 @@ struct er_field {
     er_field_type type;
     size_t offset;       /* offsetof the target in the struct the rows describe */
     const char *def;     /* default, as text in YAML form; NULL: "", 0, false, the first choice */
-    int64_t min, max;    /* both 0: 0 to INT64_MAX. For STRING: the length in bytes */
+    int64_t min, max;    /* both 0: 0 to INT64_MAX. STRING: bytes; STRINGS, LIST...: items */
     const char *choices; /* ENUM: "a|b|c" */
     unsigned flags;
     const char *help;     /* one line, a sentence, for people */
@@ -62,7 +65,8 @@ struct er_field {
      * URL: says what is wrong with one text; reported at its position. */
     er_status (*check)(const char *text, er_err *err);
     /* Optional. STRUCT, LIST items, variant bodies: looks at the filled struct; reported at the
-     * struct's position. Not called when the struct had problems of its own. */
+     * struct's position. Not called when the struct had problems of its own, nor for a STRUCT that
+     * does not stand in the file. */
     er_status (*check_struct)(const void *value, er_err *err);
     /* VARIANTS: fills the i-th kind; false when there is none. */
     bool (*variant_at)(size_t i, er_variant *out);
@@ -126,7 +130,9 @@ typedef struct er_problems {
     size_t source_len;
     er_problem *v; /* in the order of position once printed */
     size_t n;
-    size_t errors, warnings;
+    size_t errors, warnings; /* all, also those that are not kept */
+    struct er_mask *masks;   /* parts of source that are not shown: they are secret */
+    size_t masks_n;
 } er_problems;
 
 void er_problems_init(er_problems *problems, const char *file);
@@ -156,15 +162,20 @@ er_status er_config_parse(const char *text, size_t n, const er_schema *schema, v
 void *er_config_defaults(const er_schema *schema);
 void er_config_free(const er_schema *schema, void *config); /* wipes literals of secrets */
 
-/* The effective configuration as YAML: every key with its value, secrets as "***" (references
- * keep their path or name), URLs without user, password and query. It loads again. */
+/* The effective configuration as YAML: every key that has a value, secrets as "***" (references
+ * keep their path or name), URLs without user, password and query. It loads again. Left out are
+ * keys without value and default, for which null would have to stand. */
 void er_config_print(const er_schema *schema, const void *config, er_buf *out);
 /* config/reference.md, whole; intro is put below the title. */
 void er_config_reference(const er_schema *schema, const char *intro, er_buf *out);
 /* JSON Schema, draft 2020-12, additionalProperties false throughout. */
 void er_config_json_schema(const er_schema *schema, const char *id, er_buf *out);
 
-/* A URL as it may be logged: without user, password, query and fragment. */
+/* A URL as it may be logged: without user, password, query and fragment; "***" for a text that is
+ * no http(s) URL. */
 void er_url_redact(er_str url, er_buf *out);
+/* http or https, a host, a port from 1 to 65535, no blanks and no control characters (RFC 3986
+ * section 3). The message never shows the URL: it may hold a password. */
+er_status er_url_check(er_str url, er_err *err);
 
 #endif
