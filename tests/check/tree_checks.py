@@ -108,6 +108,8 @@ def check_banned(root, _context):
         where = lambda match: f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
         for match in BANNED_CALL.finditer(text):
             name = match.group(1)
+            if name in ("setenv", "putenv") and path.startswith("tests/"):
+                continue  # a test has one thread when it sets its scene
             problems.append(f"{where(match)}: {name} is banned; use {BANNED[name]}")
         for match in re.finditer(r"\bif\s*\(", text):
             condition = text[match.end():closing(text, match.end())]
