@@ -1,6 +1,6 @@
 #include "sinks/registry.h"
 
-#define ENTRY(name_) &name_,
+#define ENTRY(name_) &(name_),
 const er_sink_type *const er_sink_types[] = {ER_SINK_LIST(ENTRY) NULL};
 
 bool er_sink_variant_at(size_t i, er_variant *out) {

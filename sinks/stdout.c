@@ -200,23 +200,24 @@ typedef struct cursor {
     bool joined;     /* item 0 is the line that ends with rest: it is not written again */
 } cursor;
 
-static void iov_add(struct iovec *iov, size_t *n, er_str s, size_t *room) {
-    size_t take = s.n < *room ? s.n : *room;
-    if (take > 0) {
-        iov[(*n)++] = (struct iovec){.iov_base = (void *)(uintptr_t)s.p, .iov_len = take};
-        *room -= take;
+static struct iovec from(const er_buf *buf, size_t at) {
+    return (struct iovec){.iov_base = buf->len > at ? buf->p + at : NULL, .iov_len = buf->len - at};
+}
+
+static struct iovec rest_left(const stdout_sink *sink) {
+    return from(&sink->rest, sink->rest_at);
+}
+
+static struct iovec line_left(const er_batch *batch, const cursor *c, size_t i) {
+    return from(&er_batch_item(batch, i)->body, i == c->item ? c->at : 0);
+}
+
+static void iov_add(struct iovec *iov, size_t *n, struct iovec bytes, size_t *room) {
+    bytes.iov_len = bytes.iov_len < *room ? bytes.iov_len : *room;
+    if (bytes.iov_len > 0) {
+        iov[(*n)++] = bytes;
+        *room -= bytes.iov_len;
     }
-}
-
-static er_str rest_left(const stdout_sink *sink) {
-    er_str rest = er_buf_str(&sink->rest);
-    return (er_str){rest.n > 0 ? rest.p + sink->rest_at : NULL, rest.n - sink->rest_at};
-}
-
-static er_str line_left(const er_batch *batch, const cursor *c, size_t i) {
-    er_str line = er_buf_str(&er_batch_item(batch, i)->body);
-    size_t at = i == c->item ? c->at : 0;
-    return (er_str){line.p + at, line.n - at};
 }
 
 static size_t gather(const stdout_sink *sink, const er_batch *batch, const cursor *c,
@@ -231,7 +232,7 @@ static size_t gather(const stdout_sink *sink, const er_batch *batch, const curso
 }
 
 static void advance(stdout_sink *sink, er_batch *batch, cursor *c, size_t written) {
-    size_t rest = rest_left(sink).n;
+    size_t rest = rest_left(sink).iov_len;
     if (rest > 0) {
         size_t step = written < rest ? written : rest;
         sink->rest_at += step;
@@ -241,7 +242,7 @@ static void advance(stdout_sink *sink, er_batch *batch, cursor *c, size_t writte
         }
     }
     while (written > 0) {
-        size_t left = line_left(batch, c, c->item).n;
+        size_t left = line_left(batch, c, c->item).iov_len;
         if (written < left) {
             c->at += written;
             return;
@@ -255,14 +256,15 @@ static void advance(stdout_sink *sink, er_batch *batch, cursor *c, size_t writte
 
 /* Remembers the end of a line that was begun, or forgets the rest that is out. */
 static void keep_rest(stdout_sink *sink, const er_batch *batch, const cursor *c) {
-    if (rest_left(sink).n > 0) {
+    if (rest_left(sink).iov_len > 0) {
         return;
     }
     er_buf_shrink(&sink->rest, 65536);
     sink->rest_at = 0;
     sink->rest_id[0] = '\0';
     if (c->at > 0) {
-        er_buf_put_str(&sink->rest, line_left(batch, c, c->item));
+        struct iovec end = line_left(batch, c, c->item);
+        er_buf_put(&sink->rest, end.iov_base, end.iov_len);
         (void)er_record_id(er_batch_record(batch, c->item)->id, sink->rest_id);
     }
 }
@@ -270,7 +272,7 @@ static void keep_rest(stdout_sink *sink, const er_batch *batch, const cursor *c)
 static er_status stdout_deliver(void *self, er_batch *batch, er_err *err) {
     stdout_sink *sink = self;
     cursor c = {0};
-    if (rest_left(sink).n > 0 && er_str_eqc(er_batch_record(batch, 0)->id, sink->rest_id)) {
+    if (rest_left(sink).iov_len > 0 && er_str_eqc(er_batch_record(batch, 0)->id, sink->rest_id)) {
         c = (cursor){.item = 1, .joined = true};
     }
     er_status status = ER_OK;

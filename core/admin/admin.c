@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +94,7 @@ const er_field er_admin_rows[] = {
 static er_status open_socket(const char *listen_at, int *out, er_err *err) {
     struct addrinfo *at = NULL;
     er_status status = resolve(listen_at, &at, err);
-    if (status != ER_OK) {
+    if (at == NULL) {
         return status;
     }
     int one = 1;
@@ -120,12 +119,15 @@ static er_status open_socket(const char *listen_at, int *out, er_err *err) {
 static int bound_port(int fd) {
     struct sockaddr_storage at = {0};
     socklen_t n = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
+    char text[8];
+    uint64_t port = 0;
+    if (getsockname(fd, (struct sockaddr *)&at, &n) != 0 ||
+        getnameinfo((const struct sockaddr *)&at, n, NULL, 0, text, sizeof text, NI_NUMERICSERV) !=
+            0 ||
+        !er_parse_u64(er_str_of(text), &port)) {
         return 0;
     }
-    const void *p = &at;
-    return at.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)p)->sin6_port)
-                                    : ntohs(((const struct sockaddr_in *)p)->sin_port);
+    return (int)port;
 }
 
 /* ---- answers ---- */
@@ -217,8 +219,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, answer *a)
         er_buf_clear(&a->body);
         er_buf_puts(&a->body, "the answer is too large\n");
     }
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        a->body.len, (void *)(uintptr_t)er_buf_cstr(&a->body), MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(a->body.len, a->body.p, MHD_RESPMEM_MUST_COPY);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -250,6 +252,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
         return MHD_YES;
     }
     if (is_read && *upload_n > 0) { /* a body where none belongs */
+        *upload_n = 0;
         return MHD_NO;
     }
     const char *value = NULL;

@@ -46,16 +46,17 @@ static inline size_t loopback_request_len(const char *text, size_t n) {
     return n >= total ? total : 0;
 }
 
-/* Keeps the request and returns the answer to it. */
-static inline const char *loopback_take(loopback *lb, const char *text, size_t n) {
+/* Keeps the request and returns the answer to it, owned by the caller. */
+static inline char *loopback_take(loopback *lb, const char *text, size_t n) {
     er_lock(&lb->lock);
     size_t nth = lb->requests_n;
     ER_ASSERT(nth < LOOPBACK_REQUESTS);
     lb->requests[lb->requests_n++] = er_str_dup((er_str){text, n});
     size_t last = lb->answers_n - 1;
     const char *answer = lb->answers[nth < last ? nth : last];
+    char *copy = answer == NULL ? NULL : er_dup(answer);
     er_unlock(&lb->lock);
-    return answer;
+    return copy;
 }
 
 static inline void loopback_serve(loopback *lb, int fd) {
@@ -72,9 +73,11 @@ static inline void loopback_serve(loopback *lb, int fd) {
         if (len == 0) {
             continue;
         }
-        const char *answer = loopback_take(lb, in.p, len);
+        char *answer = loopback_take(lb, in.p, len);
         er_buf_clear(&in);
-        if (answer == NULL || send(fd, answer, strlen(answer), MSG_NOSIGNAL) < 0) {
+        bool sent = answer != NULL && send(fd, answer, strlen(answer), MSG_NOSIGNAL) >= 0;
+        free(answer);
+        if (!sent) {
             break;
         }
     }

@@ -129,8 +129,8 @@ static void test_hostile_messages_stay_on_their_line(void **state) {
                    "31m",
                    "csi \\u009b31m");
     expect_message("abc\xe2\x80\xae"
-                   "fed\xe2\x81\xa6\xe2\x80\xa8",
-                   "abc\\u202efed\\u2066\\u2028");
+                   "fed\xe2\x80\xac\xe2\x81\xa6x\xe2\x81\xa9\xe2\x80\xa8",
+                   "abc\\u202efed\\u202c\\u2066x\\u2069\\u2028");
     expect_message("r\xc3\xa9sum\xc3\xa9 \xf0\x9f\x9a\x80",
                    "r\xc3\xa9sum\xc3\xa9 \xf0\x9f\x9a\x80");
     expect_message("bad \xff\xc3 byte", "bad \xef\xbf\xbd\xef\xbf\xbd byte");
