@@ -1,7 +1,5 @@
 #include "admin/admin.h"
 
-#include "base/log.h"
-
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -309,8 +307,6 @@ er_status er_admin_start(const er_admin_settings *settings, er_metrics *metrics,
         return er_err_set(err, ER_E_IO, "cannot start the server on %s; check admin.listen",
                           settings->listen);
     }
-    ER_LOG(ER_LOG_INFO, "admin", "serving /metrics, /livez and /readyz",
-           ER_LS("listen", settings->listen), ER_LI("port", admin->port));
     *out = admin;
     return ER_OK;
 }

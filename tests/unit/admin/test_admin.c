@@ -1,6 +1,5 @@
 /* The admin server, asked over loopback. */
 #include "admin/admin.h"
-#include "base/log.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -307,7 +306,6 @@ static void test_an_address_in_use(void **state) {
 #define SERVER_TEST(name_) cmocka_unit_test_setup_teardown(name_, set_up, tear_down)
 
 int main(void) {
-    er_log_setup(ER_LOG_ERROR, true);
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_metrics),
         SERVER_TEST(test_livez),
