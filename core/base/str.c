@@ -157,25 +157,31 @@ size_t er_utf8_cut(er_str s, size_t max) {
 
 #define DISTANCE_MAX 64
 
+static unsigned least(unsigned a, unsigned b) {
+    return a < b ? a : b;
+}
+
+/* Optimal string alignment: two neighbours swapped are one mistake. Three rows of the table. */
 unsigned er_str_distance(er_str a, er_str b) {
     if (a.n > DISTANCE_MAX || b.n > DISTANCE_MAX) {
         return DISTANCE_MAX;
     }
-    unsigned row[DISTANCE_MAX + 1];
+    unsigned rows[3][DISTANCE_MAX + 1];
     for (unsigned j = 0; j <= b.n; j++) {
-        row[j] = j;
+        rows[0][j] = j;
     }
     for (size_t i = 1; i <= a.n; i++) {
-        unsigned diagonal = row[0];
+        unsigned *row = rows[i % 3];
+        const unsigned *above = rows[(i + 2) % 3];
         row[0] = (unsigned)i;
         for (size_t j = 1; j <= b.n; j++) {
-            unsigned above = row[j];
-            unsigned best = diagonal + (lower(a.p[i - 1]) == lower(b.p[j - 1]) ? 0 : 1);
-            best = above + 1 < best ? above + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            row[j] = best;
-            diagonal = above;
+            bool same = lower(a.p[i - 1]) == lower(b.p[j - 1]);
+            row[j] = least(above[j - 1] + (same ? 0 : 1), least(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && lower(a.p[i - 1]) == lower(b.p[j - 2]) &&
+                lower(a.p[i - 2]) == lower(b.p[j - 1])) {
+                row[j] = least(row[j], rows[(i + 1) % 3][j - 2] + 1);
+            }
         }
     }
-    return row[b.n];
+    return rows[a.n % 3][b.n];
 }

@@ -45,7 +45,8 @@ bool er_utf8_valid(er_str s);
 /* How much of s may be kept so that at most max bytes remain and no sequence is cut. */
 size_t er_utf8_cut(er_str s, size_t max);
 
-/* The edit distance for "did you mean"; strings over 64 bytes give 64. */
+/* The edit distance for "did you mean" (a swap of neighbours counts once, case does not); strings
+ * over 64 bytes give 64. */
 unsigned er_str_distance(er_str a, er_str b);
 
 #endif

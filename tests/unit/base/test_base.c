@@ -190,6 +190,19 @@ static void test_parse_u64(void **state) {
     assert_false(er_parse_u64(ER_STR("-1"), &v));
 }
 
+static void test_distance(void **state) {
+    (void)state;
+    assert_int_equal(er_str_distance(ER_STR("url"), ER_STR("url")), 0);
+    assert_int_equal(er_str_distance(ER_STR("ulr"), ER_STR("url")), 1);
+    assert_int_equal(er_str_distance(ER_STR("sinkz"), ER_STR("sinks")), 1);
+    assert_int_equal(er_str_distance(ER_STR("idletimeout"), ER_STR("idleTimeout")), 0);
+    assert_int_equal(er_str_distance(ER_STR(""), ER_STR("abc")), 3);
+    assert_int_equal(er_str_distance(ER_STR("kitten"), ER_STR("sitting")), 3);
+    char text[65];
+    memset(text, 'x', sizeof text);
+    assert_int_equal(er_str_distance((er_str){text, 65}, ER_STR("x")), 64);
+}
+
 static void test_backoff_bounds(void **state) {
     (void)state;
     for (int round = 0; round < 200; round++) {
@@ -278,6 +291,7 @@ int main(void) {
         cmocka_unit_test(test_json_integers),
         cmocka_unit_test(test_utf8_cut),
         cmocka_unit_test(test_parse_u64),
+        cmocka_unit_test(test_distance),
         cmocka_unit_test(test_backoff_bounds),
         cmocka_unit_test(test_secret_file_changes),
         cmocka_unit_test(test_secret_errors),
