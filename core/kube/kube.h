@@ -19,16 +19,20 @@ typedef struct er_kube_settings { /* kubernetes: */
     er_cfg_strings namespaces; /* empty: the whole cluster; at most 32 */
 } er_kube_settings;
 extern const er_field er_kube_rows[];
+er_status er_kube_check(const void *settings, er_err *err); /* for check_struct */
 
 typedef struct er_kube_config er_kube_config;
-/* Order: explicit kubeconfig, in-cluster, $KUBECONFIG (colon list, merged as kubectl does),
- * ~/.kube/config. Errors (ER_E_CONFIG) name the file, the entry and what to do. */
+/* Order: explicit kubeconfig, in-cluster (not when a context is named), $KUBECONFIG (colon list,
+ * merged as kubectl does), ~/.kube/config. Errors (ER_E_CONFIG) name the file, the entry and what
+ * to do. Reads the environment: call it from main. */
 er_status er_kube_config_load(const er_kube_settings *settings, er_kube_config **out, er_err *err);
 void er_kube_config_free(er_kube_config *config);
 const char *er_kube_config_server(const er_kube_config *config); /* URL, as it may be logged */
 const char *
 er_kube_config_origin(const er_kube_config *config); /* "in-cluster", or "FILE, context NAME" */
 const char *er_kube_config_context(const er_kube_config *config); /* "" in-cluster */
+/* The namespace of the context or the pod, "default" where none is named. */
+const char *er_kube_config_namespace(const er_kube_config *config);
 /* SHA-256 in hex of server URL and CA: the cluster id when kube-system's uid cannot be read. */
 void er_kube_config_id(const er_kube_config *config, char out[65]);
 
@@ -46,10 +50,11 @@ typedef struct er_kube_client er_kube_client;
 typedef struct er_kube_timeouts {
     int64_t connect_ms; /* TCP and TLS */
     int64_t request_ms; /* of one LIST page */
-    int64_t header_ms;  /* a watch's answer may take this long to begin */
+    int64_t header_ms;  /* any answer may take this long to begin; 0: no limit of its own */
     int64_t idle_ms;    /* silence on a watch */
 } er_kube_timeouts;
 
+/* config, cancel and heart are borrowed and outlive the client. Certificates are read. */
 er_status er_kube_client_new(const er_kube_config *config, const er_kube_timeouts *timeouts,
                              er_cancel *cancel, er_heart *heart, er_kube_client **out, er_err *err);
 void er_kube_client_free(er_kube_client *client);
@@ -69,7 +74,7 @@ typedef enum er_kube_outcome {
     ER_KUBE_CANCELLED,
 } er_kube_outcome;
 
-typedef struct er_kube_answer {
+typedef struct er_kube_answer { /* begins as {0}; each request fills it anew */
     er_kube_outcome outcome;
     long status;            /* HTTP; 0: none */
     int64_t retry_after_ms; /* header, else details.retryAfterSeconds of the Status; -1: none */
@@ -114,7 +119,8 @@ typedef struct er_kube_watch_handler {
      * are not passed on. What follows the last LF at the end of the stream is discarded. */
     bool (*frame)(void *arg, char *line, size_t n);
     void (*oversized)(void *arg, size_t bytes); /* a line over ER_KUBE_FRAME_MAX was skipped */
-    void (*waiting)(void *arg); /* nothing was readable, the thread is about to wait */
+    /* Nothing was readable, no frame is half read, and the thread is about to wait. */
+    void (*waiting)(void *arg);
 } er_kube_watch_handler;
 
 er_kube_outcome er_kube_watch(er_kube_client *client, const er_kube_query *query,

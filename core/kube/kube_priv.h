@@ -1,0 +1,43 @@
+/* Inside core/kube: credentials as loaded, and where they are looked for. */
+#ifndef ER_KUBE_PRIV_H
+#define ER_KUBE_PRIV_H
+
+#include "kube/kube.h"
+
+#define ER_KUBE_IMPERSONATE_MAX 16
+
+typedef struct er_kube_header {
+    char *name, *value;
+} er_kube_header;
+
+/* Everything is owned, and NULL when unset but for server, origin, context and namespace_. */
+struct er_kube_config {
+    char *server; /* without a slash at the end */
+    char *origin, *context, *namespace_;
+    er_tls_settings tls;
+    char *ca_pem, *cert_pem, *key_pem;
+    char *proxy;
+    char *token, *token_file; /* the file wins while it can be read */
+    char *username, *password;
+    er_kube_header impersonate[ER_KUBE_IMPERSONATE_MAX];
+    size_t impersonate_n;
+    char id[65];
+};
+
+/* Where credentials are looked for: the environment, or what a test says. NULL: not there. */
+typedef struct er_kube_places {
+    const char *service_host, *service_port; /* KUBERNETES_SERVICE_HOST, _PORT */
+    const char *account_dir;                 /* /var/run/secrets/kubernetes.io/serviceaccount */
+    const char *kubeconfig;                  /* KUBECONFIG */
+    const char *home;                        /* HOME */
+} er_kube_places;
+
+er_status er_kube_config_load_from(const er_kube_settings *settings, const er_kube_places *places,
+                                   er_kube_config **out, er_err *err);
+
+/* Reads the first n files that exist, merges them and takes the context. must_exist: a missing file
+ * is an error. Errors: ER_E_CONFIG. */
+er_status er_kubeconfig_load(const char *const *files, size_t n, bool must_exist,
+                             const char *context, er_kube_config *config, er_err *err);
+
+#endif
