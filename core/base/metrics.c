@@ -337,10 +337,15 @@ static void put_help(er_buf *out, const char *help) {
     }
 }
 
+/* The names of the process itself are the same for every program: they have no prefix. */
+static const char *prefix_of(const family *f) {
+    return er_str_starts(er_str_of(f->name), "process_") ? "" : PREFIX;
+}
+
 /* `eventrouter_NAME SUFFIX {LABELS} `, ready for the value. le: NULL but for buckets. */
 static void put_name(er_buf *out, const family *f, const series *s, const char *suffix,
                      const char *le) {
-    er_buf_putf(out, PREFIX "%s%s", f->name, suffix);
+    er_buf_putf(out, "%s%s%s", prefix_of(f), f->name, suffix);
     bool has_labels = s->labels[0] != '\0';
     if (has_labels || le != NULL) {
         er_buf_putc(out, '{');
@@ -397,9 +402,9 @@ static void put_family(er_buf *out, const family *f) {
     static const char *const types[] = {"counter", "gauge", "histogram"};
     static void (*const puts[])(er_buf *, const family *, const series *) = {put_counter, put_gauge,
                                                                              put_histogram};
-    er_buf_putf(out, "# HELP " PREFIX "%s ", f->name);
+    er_buf_putf(out, "# HELP %s%s ", prefix_of(f), f->name);
     put_help(out, f->help);
-    er_buf_putf(out, "\n# TYPE " PREFIX "%s %s\n", f->name, types[f->type]);
+    er_buf_putf(out, "\n# TYPE %s%s %s\n", prefix_of(f), f->name, types[f->type]);
     for (const series *s = f->first; s != NULL; s = s->next) {
         puts[f->type](out, f, s);
     }

@@ -1,11 +1,11 @@
 /* Counters, gauges and histograms, rendered in the Prometheus text format 0.0.4.
  *
  * Every series exists, at zero, from its registration. Names are given without the prefix
- * "eventrouter_". Labels are alternating keys and values ending in NULL; values are copied.
- * Registering the same name and labels again gives the same cell. Registration aborts on a
- * programmer's error (bad name, another type). All pointers live as long as the registry.
- * Threads: registration and rendering lock; cells are atomics, any thread. NULL cells are
- * ignored. */
+ * "eventrouter_"; those that begin with "process_" stay as they are. Labels are alternating keys
+ * and values ending in NULL; values are copied. Registering the same name and labels again gives
+ * the same cell. Registration aborts on a programmer's error (bad name, another type). All pointers
+ * live as long as the registry. Threads: registration and rendering lock; cells are atomics, any
+ * thread. NULL cells are ignored. */
 #ifndef ER_BASE_METRICS_H
 #define ER_BASE_METRICS_H
 
