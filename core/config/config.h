@@ -44,7 +44,7 @@ enum {
      * file it is not. */
     ER_FIELD_REQUIRED = 1,
     ER_FIELD_UNSET = 2,  /* INT, DURATION, SIZE: absent and without default gives -1 ("auto") */
-    ER_FIELD_HIDDEN = 4, /* accepted, but not in reference and schema (aliases for tests: none) */
+    ER_FIELD_HIDDEN = 4, /* accepted, but in nothing that is made from rows (old names of a key) */
 };
 
 typedef struct er_variant er_variant;

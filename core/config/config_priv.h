@@ -21,6 +21,7 @@ struct er_node {
     er_node_kind kind;
     er_pos pos, end; /* of the value; end is just behind it */
     bool plain;      /* SCALAR: without quotes, and no block */
+    bool reported;   /* SCALAR: had a tag; what it means is not known */
     er_str text;     /* SCALAR: valid UTF-8, NUL-terminated, without NUL inside */
     er_str key;      /* in a map: as text */
     er_pos key_pos;
@@ -51,7 +52,8 @@ bool er_text_check(const char *text, size_t n, er_problems *problems);
 typedef struct er_syntax { /* what libyaml said, in its words; texts may be NULL */
     const char *problem, *context;
     er_pos pos, context_pos;
-    char at; /* the character at pos; 0: the end */
+    char at;     /* the character at pos; 0: the end of the line */
+    bool at_end; /* of the file */
 } er_syntax;
 void er_syntax_report(const er_syntax *said, er_problems *problems);
 
@@ -108,6 +110,7 @@ int64_t er_field_max(const er_field *field); /* INT64_MAX: none */
 
 /* Choices of an ENUM: the i-th, empty behind the last one. */
 er_str er_choice(const char *choices, size_t i);
+void er_choices_print(const char *choices, er_buf *out); /* "a, b, c" */
 
 /* ---- rows.c: what follows from rows alone ---- */
 

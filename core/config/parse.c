@@ -49,13 +49,27 @@ static void leave(reader *r, size_t mark) {
 
 /* ---- complaints ---- */
 
+/* What a row expects, in full. */
+static void put_expected(const er_field *f, er_buf *out) {
+    er_buf_init(out, 1024);
+    if (f->type == ER_FIELD_ENUM) {
+        er_buf_puts(out, "one of ");
+        er_choices_print(f->choices, out);
+    } else {
+        er_buf_puts(out, er_value_expected(f));
+    }
+}
+
 static void found_other(reader *r, const er_field *f, const er_node *node) {
     const char *found = node->kind == ER_NODE_MAP ? "a map" : "a list";
     if (node->kind == ER_NODE_SCALAR) {
         found = "a text"; /* which may be a secret: it is not shown */
     }
     er_mask_unread(r->problems, r->schema, f, node);
-    ERROR(r, node->pos, "expected %s, found %s", er_value_expected(f), found);
+    er_buf expected;
+    put_expected(f, &expected);
+    ERROR(r, node->pos, "expected %s, found %s", er_buf_cstr(&expected), found);
+    er_buf_fini(&expected);
 }
 
 static const er_field *nearest_row(const er_field *rows, er_str key) {
@@ -263,6 +277,8 @@ static void read_text(reader *r, const er_field *f, const er_node *node, er_cfg_
         er_mask_unread(r->problems, r->schema, NULL, node);
         ERROR(r, node->pos, "expected a text, found a %s",
               node->kind == ER_NODE_MAP ? "map" : "list");
+    } else if (node->reported) {
+        return;
     } else if (er_node_is_null(node)) {
         ERROR(r, node->pos, "an item without a value; write \"\" for an empty text");
     } else {
@@ -335,7 +351,9 @@ static void read_secrets(reader *r, const er_field *f, const er_node *node, er_c
         size_t mark = enter(r, child->key);
         secret->name = (er_cfg_text){.s = er_str_dup(child->key), .pos = child->key_pos};
         (void)check_text(r, f, secret->name.s, child->key_pos);
-        if (er_node_is_null(child)) {
+        if (child->reported) {
+            er_mask_node(r->problems, child);
+        } else if (er_node_is_null(child)) {
             ERROR(r, child->key_pos, "has no value; expected %s", secret_expected(f));
         } else {
             read_secret(r, f, child, &secret->value);
@@ -463,19 +481,23 @@ static void read_value(reader *r, const er_field *f, const er_node *node, void *
 }
 
 static void read_field(reader *r, const er_field *f, const er_node *node, void *target) {
-    if (!er_node_is_null(node) || f->type == ER_FIELD_STRUCT) {
+    if (node->reported) {
+        er_mask_unread(r->problems, r->schema, f, node);
+    } else if (!er_node_is_null(node) || f->type == ER_FIELD_STRUCT) {
         read_value(r, f, node, target);
     } else if ((f->flags & ER_FIELD_REQUIRED) != 0) {
-        ERROR(r, node->key_pos, "has no value; expected %s", er_value_expected(f));
+        er_buf expected;
+        put_expected(f, &expected);
+        ERROR(r, node->key_pos, "has no value; expected %s", er_buf_cstr(&expected));
+        er_buf_fini(&expected);
     }
 }
 
 static void missing_key(reader *r, const er_field *f, const er_node *map) {
-    if (f->type == ER_FIELD_ENUM) {
-        ERROR(r, map->pos, "the key \"%s\" is missing; it is one of %s", f->key, f->choices);
-    } else {
-        ERROR(r, map->pos, "the key \"%s\" is missing; it is %s", f->key, er_value_expected(f));
-    }
+    er_buf expected;
+    put_expected(f, &expected);
+    ERROR(r, map->pos, "the key \"%s\" is missing; it is %s", f->key, er_buf_cstr(&expected));
+    er_buf_fini(&expected);
 }
 
 /* A key of a map, known or not; variants as below. */
@@ -483,7 +505,8 @@ static void read_member(reader *r, const er_field *rows, const er_field *variant
                         const er_node *map, const er_node *child, void *base) {
     const er_field *f = er_rows_find(rows, child->key);
     if (f == NULL) {
-        if (variants == NULL || !er_str_eqc(child->key, "type")) {
+        bool is_type = variants != NULL && er_str_eqc(child->key, "type");
+        if (!is_type && child->key.n > 0) { /* empty: reported with the tree */
             unknown_key(r, rows, variants != NULL, child);
         }
         return;

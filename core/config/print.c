@@ -112,14 +112,14 @@ static bool is_block(er_field_type type) {
 }
 
 static bool is_left_out(const er_field *f, const void *value) {
-    return er_field_is_unset(f, value) ||
+    return er_field_is_pos(f) || (f->flags & ER_FIELD_HIDDEN) != 0 || er_field_is_unset(f, value) ||
            (f->type == ER_FIELD_STRUCT && er_struct_is_absent(f, value));
 }
 
 static void print_rows(const er_field *rows, const void *base, int indent, er_buf *out) {
     for (const er_field *f = rows; f->key != NULL; f++) {
         const void *value = er_field_value(f, base);
-        if (er_field_is_pos(f) || is_left_out(f, value)) {
+        if (is_left_out(f, value)) {
             continue;
         }
         put_indent(indent, out);

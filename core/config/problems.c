@@ -51,15 +51,25 @@ bool er_problems_full(const er_problems *problems) {
     return problems->n == ER_PROBLEMS_MAX;
 }
 
+/* C1 controls, line separators, and what turns the direction of writing around. */
+static bool is_control(const char *p, size_t len) {
+    const unsigned char *b = (const unsigned char *)p;
+    if (len == 2) {
+        return b[0] == 0xc2 && b[1] < 0xa0;
+    }
+    return len == 3 && b[0] == 0xe2 &&
+           ((b[1] == 0x80 && b[2] >= 0xa8 && b[2] <= 0xae) ||
+            (b[1] == 0x81 && b[2] >= 0xa6 && b[2] <= 0xa9));
+}
+
 /* Appends one character as it may stand on a terminal: whatever could move the cursor or change
  * colours becomes "?". Returns the bytes read. */
 static size_t put_char(er_buf *out, const char *p, size_t n) {
     size_t len = er_utf8_len(p, n);
     unsigned char c = (unsigned char)p[0];
-    bool is_c1 = len == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0;
     if (c == '\t') {
         er_buf_putc(out, ' ');
-    } else if (len == 0 || c < 0x20 || c == 0x7f || is_c1) {
+    } else if (len == 0 || c < 0x20 || c == 0x7f || is_control(p, len)) {
         er_buf_putc(out, '?');
     } else {
         er_buf_put(out, p, len);
@@ -137,9 +147,8 @@ void er_problems_add(er_problems *problems, bool is_warning, er_pos pos, const c
 /* ---- nearest ---- */
 
 void er_nearest_init(er_nearest *nearest, er_str key) {
-    /* A third of the letters may be wrong, and one always. */
-    unsigned most = key.n / 3 > 3 ? 3 : (unsigned)(key.n / 3);
-    *nearest = (er_nearest){.key = key, .distance = (most == 0 ? 1 : most) + 1};
+    unsigned most = key.n < 5 ? 1 : key.n < 9 ? 2 : 3; /* mistakes */
+    *nearest = (er_nearest){.key = key, .distance = most + 1};
 }
 
 void er_nearest_try(er_nearest *nearest, er_str candidate) {

@@ -190,7 +190,11 @@ void er_syntax_report(const er_syntax *said, er_problems *problems) {
         if (!begins(said->context, r->context) || !begins(said->problem, r->problem)) {
             continue;
         }
-        if (r->at == AT_PROBLEM_LINE) {
+        if (r->at == AT_PROBLEM_LINE && said->at_end &&
+            begins(r->context, "while parsing a flow")) {
+            er_problems_add(problems, false, said->context_pos, "", "this \"%s\" is not closed",
+                            begins(r->context, "while parsing a flow seq") ? "[" : "{");
+        } else if (r->at == AT_PROBLEM_LINE) {
             er_problems_add(problems, false, said->pos, "", "%s%d)", r->text,
                             said->context_pos.line);
         } else {

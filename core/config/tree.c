@@ -149,6 +149,7 @@ static bool on_scalar(builder *b, const yaml_event_t *event) {
     }
     er_str text = {(const char *)event->data.scalar.value, event->data.scalar.length};
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    node->reported = event->data.scalar.tag != NULL;
     node->text = (er_str){er_str_dup(text), text.n};
     return true;
 }
@@ -257,6 +258,17 @@ static bool on_event(builder *b, const yaml_event_t *event) {
     }
 }
 
+/* libyaml places the end of a file on a line of its own behind the last one. */
+static bool is_behind(er_str text, int line) {
+    int lines = 1;
+    for (size_t i = 0; i < text.n; i++) {
+        bool is_break =
+            text.p[i] == '\n' || (text.p[i] == '\r' && (i + 1 == text.n || text.p[i + 1] != '\n'));
+        lines += is_break && i + 1 < text.n ? 1 : 0;
+    }
+    return line > lines;
+}
+
 static char char_at(const char *text, size_t n, er_pos pos) {
     er_str line = er_text_line(text, n, pos.line);
     size_t at = 0;
@@ -268,11 +280,13 @@ static char char_at(const char *text, size_t n, er_pos pos) {
 
 static void report_syntax(builder *b) {
     er_pos pos = pos_of(b->parser.problem_mark);
+    char at = char_at(b->text.p, b->text.n, pos);
     er_syntax_report(&(er_syntax){.problem = b->parser.problem,
                                   .context = b->parser.context,
                                   .pos = pos,
                                   .context_pos = pos_of(b->parser.context_mark),
-                                  .at = char_at(b->text.p, b->text.n, pos)},
+                                  .at = at,
+                                  .at_end = is_behind(b->text, pos.line)},
                      b->problems);
 }
 

@@ -45,6 +45,13 @@ er_str er_choice(const char *choices, size_t i) {
     return p == NULL ? (er_str){"", 0} : (er_str){p, strcspn(p, "|")};
 }
 
+void er_choices_print(const char *choices, er_buf *out) {
+    for (size_t i = 0; er_choice(choices, i).n > 0; i++) {
+        er_buf_puts(out, i == 0 ? "" : ", ");
+        er_buf_put_str(out, er_choice(choices, i));
+    }
+}
+
 int64_t er_field_max(const er_field *field) {
     return field->max == 0 && field->min >= 0 ? INT64_MAX : field->max;
 }
@@ -59,8 +66,9 @@ const char *er_value_expected(const er_field *field) {
         return "a duration such as 5s or 200ms";
     case ER_FIELD_SIZE:
         return "a size such as 64KiB or 1MiB";
-    case ER_FIELD_STRING:
     case ER_FIELD_ENUM:
+        return "one of its values";
+    case ER_FIELD_STRING:
         return "a text";
     case ER_FIELD_SECRET:
         return "{file: PATH}, {env: NAME} or a text";
@@ -237,13 +245,6 @@ static er_status parse_bool(const er_field *f, const er_node *node, bool *out, e
     return ER_OK;
 }
 
-static void list_choices(const char *choices, er_buf *out) {
-    for (size_t i = 0; er_choice(choices, i).n > 0; i++) {
-        er_buf_puts(out, i == 0 ? "" : ", ");
-        er_buf_put_str(out, er_choice(choices, i));
-    }
-}
-
 static er_status parse_enum(const er_field *f, const er_node *node, int *out, er_err *err) {
     er_nearest nearest;
     er_nearest_init(&nearest, node->text);
@@ -253,11 +254,13 @@ static er_status parse_enum(const er_field *f, const er_node *node, int *out, er
             *out = (int)i;
             return ER_OK;
         }
-        er_nearest_try(&nearest, choice);
+        if (!is_digit(choice.p[0])) { /* "1.1" is not a misspelt "1.2" */
+            er_nearest_try(&nearest, choice);
+        }
     }
     er_buf list;
     er_buf_init(&list, 256);
-    list_choices(f->choices, &list);
+    er_choices_print(f->choices, &list);
     char shown[ER_SHOWN_TEXT];
     er_shown(node->text, shown);
     er_status status =
