@@ -131,7 +131,7 @@ static er_status load_in_cluster(const er_kube_places *places, er_kube_config *c
 /* $KUBECONFIG: empty names and names that come again are passed over. */
 static er_status load_list(const char *list, const char *context, er_kube_config *config,
                            er_err *err) {
-    char *paths[FILES_MAX];
+    char *paths[FILES_MAX] = {0};
     size_t n = 0;
     er_status status = ER_OK;
     while (*list != '\0' && status == ER_OK) {
