@@ -39,7 +39,9 @@ static int unknown_command(const char *name) {
 }
 
 int main(int argc, char **argv) {
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of the write */
+    /* A reader that has gone is an error of the write. */
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     er_json_setup();
     if (argc < 2) {
         (void)er_cmd_help(0, argv);

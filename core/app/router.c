@@ -1,6 +1,7 @@
 #include "app/router.h"
 
 #include "app/notices.h"
+#include "app/process.h"
 #include "app/version.h"
 #include "base/json_write.h"
 #include "base/log.h"
@@ -112,9 +113,7 @@ static void make_metrics(er_router *r) {
     er_gauge_set(er_metrics_gauge(r->metrics, "build_info", "1; the version is the label.",
                                   ER_LABELS("version", ER_VERSION)),
                  1);
-    er_gauge_set(
-        er_metrics_gauge(r->metrics, "start_time_seconds", "When the program started.", NULL),
-        (double)er_time_now() / 1e6);
+    er_process_metrics(r->metrics);
     log_counts(r);
     er_metrics_on_render(r->metrics, log_counts, r);
 }

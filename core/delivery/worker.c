@@ -540,7 +540,7 @@ static void wait_for_work(er_delivery *d, er_deadline expiry, bool backed_off) {
     if (d->type->poll != NULL) {
         until = er_deadline_min(until, w->poll_next);
     }
-    if (w->held_n > 0) {
+    if (w->held_n > 0 && d->type->poll != NULL) {
         poll_sink(d, er_deadline_min(until, er_deadline_in(HELD_POLL_MS)));
     } else if (backed_off) {
         er_queue_rest(&d->queue, until);
@@ -580,7 +580,7 @@ void *er_worker_run(void *delivery) {
            !(is_idle(&d->worker) && er_queue_is_closed(&d->queue))) {
         step(d);
     }
-    if (d->worker.held_n > 0) {
+    if (d->worker.held_n > 0 && d->type->poll != NULL) {
         poll_sink(d, er_deadline_in(0)); /* the token is set: it judges the rest RETRY */
     }
     er_heart_end(d->env.heart);

@@ -77,13 +77,12 @@ static bool is_wanted(const list_run *run, er_str version) {
     return er_version_cmp(version, er_str_of(run->from)) > 0;
 }
 
-static void list_item(list_run *run, er_str item) {
+/* text: within the page's buffer, which is ours to change (see er_json_parse). */
+static void list_item(list_run *run, char *text, size_t n) {
     er_stream *s = run->s;
     er_err err;
     er_counter_inc(s->metrics.list_items);
-    /* The page's buffer is ours to change: see er_json_parse. */
-    char *text = (char *)(uintptr_t)item.p;
-    if (er_json_parse(&s->doc, text, item.n, &err) != ER_OK) {
+    if (er_json_parse(&s->doc, text, n, &err) != ER_OK) {
         er_stream_skipped(s, run->slot, "undecodable", err.msg);
         return;
     }
@@ -147,7 +146,7 @@ static void take_page(list_run *run, const er_kube_page *page) {
     memcpy(run->version, page->version, ER_VERSION_MAX);
     bool emits = emits_items(s);
     for (size_t i = 0; i < page->n && emits && !s->gives_up && !er_stream_stopping(s); i++) {
-        list_item(run, page->items[i]);
+        list_item(run, page->body.p + (page->items[i].p - page->body.p), page->items[i].n);
         er_heart_beat(s->heart);
     }
     free(run->cont);

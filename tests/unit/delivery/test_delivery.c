@@ -466,7 +466,7 @@ static void test_poison_is_the_only_one_rejected(void **state) {
     wait_settled(r, 500);
     size_t before = r->script.calls_n;
     assert_true(before <= 1 + 2 * 9); /* log2(500) halvings */
-    hold(r, true); /* so that the next batch can fill */
+    hold(r, true);                    /* so that the next batch can fill */
     offer_many(r, 500, 501);
     wait_calls(r, before + 1);
     offer_many(r, 501, 900);
