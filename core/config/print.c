@@ -86,29 +86,39 @@ static void print_variants(const er_field *f, const er_cfg_list *list, int inden
     }
 }
 
+/* A map without keys says nothing: it is left out with its own key. */
+static void print_struct(const er_field *f, const void *value, int indent, er_buf *out) {
+    size_t before = out->len;
+    put_indent(indent, out);
+    er_yaml_text(er_str_of(f->key), out);
+    er_buf_puts(out, ":\n");
+    size_t start = out->len;
+    print_rows(f->rows, value, indent + INDENT, out);
+    if (out->len == start && out->bad == ER_OK) {
+        out->len = before;
+        out->p[before] = '\0';
+    }
+}
+
 static void print_block(const er_field *f, const void *value, int indent, er_buf *out) {
     er_buf_putc(out, '\n');
     size_t start = out->len;
-    const char *nothing = "{}";
-    if (f->type == ER_FIELD_STRUCT) {
-        print_rows(f->rows, value, indent + INDENT, out);
-    } else if (f->type == ER_FIELD_STRINGS) {
-        nothing = "[]";
+    bool is_list = f->type == ER_FIELD_STRINGS || f->type == ER_FIELD_LIST;
+    if (f->type == ER_FIELD_STRINGS) {
         print_strings(value, indent + INDENT, out);
     } else if (f->type == ER_FIELD_LIST) {
-        nothing = "[]";
         print_list(f, value, indent + INDENT, out);
     } else if (f->type == ER_FIELD_SECRETS) {
         print_secrets(f, value, indent + INDENT, out);
     } else {
         print_variants(f, value, indent + INDENT, out);
     }
-    end_block(out, start, nothing);
+    end_block(out, start, is_list ? "[]" : "{}");
 }
 
 static bool is_block(er_field_type type) {
-    return type == ER_FIELD_STRUCT || type == ER_FIELD_STRINGS || type == ER_FIELD_LIST ||
-           type == ER_FIELD_SECRETS || type == ER_FIELD_VARIANTS;
+    return type == ER_FIELD_STRINGS || type == ER_FIELD_LIST || type == ER_FIELD_SECRETS ||
+           type == ER_FIELD_VARIANTS;
 }
 
 static bool is_left_out(const er_field *f, const void *value) {
@@ -120,6 +130,10 @@ static void print_rows(const er_field *rows, const void *base, int indent, er_bu
     for (const er_field *f = rows; f->key != NULL; f++) {
         const void *value = er_field_value(f, base);
         if (is_left_out(f, value)) {
+            continue;
+        }
+        if (f->type == ER_FIELD_STRUCT) {
+            print_struct(f, value, indent, out);
             continue;
         }
         put_indent(indent, out);

@@ -156,8 +156,7 @@ static void test_nothing_set(void **state) {
                                                                      "    type: hook\n"
                                                                      "    records: 10\n"
                                                                      "    bytes: 2MiB\n"
-                                                                     "    url: http://h.test\n"
-                                                                     "    auth: {}\n");
+                                                                     "    url: http://h.test\n");
 }
 
 /* Literals of secrets are masked; the masked form loads. */
