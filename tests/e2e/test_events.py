@@ -206,9 +206,11 @@ def played(cluster, receiver, start_router):
     watch.stop()
     listed, later = versions_from(watch, newest)
     missing = receiver.wait_for([ident(event) for _, event in listed + later], 90)
+    metrics = router.get("/metrics")[1]
     code = router.stop()
     return {"listed": listed, "later": later, "missing": missing, "code": code,
-            "records": receiver.records, "requests": receiver.requests, "router": router}
+            "records": receiver.records, "requests": receiver.requests, "router": router,
+            "metrics": metrics}
 
 
 def ident(event):
@@ -227,9 +229,17 @@ def check_load_was_real(later):
     assert any(e.get("series") and e.get("eventTime") for e in theirs), "no series by the scheduler"
 
 
+def check_breaks_were_real(metrics):
+    """The router noticed the two kills and the stop."""
+    for reason, least in (("network", 2), ("idle", 1)):
+        line = f'eventrouter_watch_restarts_total{{watch="events",reason="{reason}"}} '
+        assert [int(l[len(line):]) for l in metrics.splitlines() if l.startswith(line)][0] >= least
+
+
 def test_every_version_arrives_exactly_once(played):
     listed, later = played["listed"], played["later"]
     check_load_was_real(later)
+    check_breaks_were_real(played["metrics"])
     records = played["records"]
     ids = [record["id"] for record in records]
     wanted = [ident(event) for _, event in listed + later]
