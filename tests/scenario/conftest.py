@@ -1,0 +1,289 @@
+"""Scenarios: the built program between a scripted API server and scripted sinks on loopback.
+
+`fake` is tests/support/er_fake, driven through its control port; `router` starts the program with a
+configuration and, when the test is over, ends it and checks that its ledger balances."""
+import copy
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import jsonschema
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/dev/bin"))
+LIMIT = 20.0  # for what should take milliseconds, on a busy machine under a sanitizer
+
+RECORD = jsonschema.Draft202012Validator(
+    json.loads((ROOT / "config/record.schema.json").read_text()))
+
+
+class Fake:
+    """er_fake: see tests/support/README.md for its scripts."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([BIN / "er_fake", "--until-stdin-closes", *arguments],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        urls = json.loads(self.process.stdout.readline())
+        self.api, self.sinks, self.control = urls["api"], urls["sinks"], urls["control"]
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(LIMIT) == 0
+        self.process.stdout.close()
+
+    def _call(self, method, path, body=None):
+        port = urllib.parse.urlsplit(self.control).port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def script(self, text):
+        """Runs the lines of a script; returns when the last one is done."""
+        status, body = self._call("POST", "/script", text.encode())
+        assert status == 200, body
+
+    def wait(self, condition, timeout=LIMIT):
+        """`sink a records >= 10`, `watches open >= 1`, `lists >= 2`."""
+        text = f"{condition} timeout {int(timeout * 1000)}ms"
+        status, body = self._call("POST", "/wait", text.encode())
+        assert status == 200, f"{condition}: {body}\n{self.state()}"
+
+    def _lines(self, path):
+        status, body = self._call("GET", path)
+        assert status == 200, body
+        return [json.loads(line) for line in body.split("\n") if line]
+
+    def state(self):
+        return json.loads(self._call("GET", "/state")[1])
+
+    def counter(self, name):
+        return self.state()[name]
+
+    def log(self):
+        """All requests to the API, in order."""
+        return self._lines("/log")
+
+    def watches(self):
+        return self._lines("/watches")
+
+    def requests(self, sink):
+        """All requests that the sink received, in order."""
+        return self._lines(f"/sink/{sink}")
+
+    def history(self):
+        """All changes of Events there ever were: {"type", "epoch", "object"}."""
+        return self._lines("/history")
+
+    def versions(self):
+        """(uid, version) of all written versions, in order: what must arrive."""
+        return [key_of_event(change["object"]) for change in self.history()
+                if change["type"] != "DELETED"]
+
+    def records(self, sink, accepted=True):
+        """The records of the requests that the sink answered with 2xx, in order of arrival."""
+        found = []
+        for request in self.requests(sink):
+            if accepted and not 200 <= request["status"] < 300:
+                continue
+            body = json.loads(request["body"])
+            found += body if isinstance(body, list) else [body]
+        for record in found:
+            RECORD.validate(record)
+        return found
+
+
+def key_of_event(event):
+    return event["metadata"]["uid"], event["metadata"]["resourceVersion"]
+
+
+def key(record):
+    return record["event"]["uid"], record["event"]["resourceVersion"]
+
+
+def events(records):
+    return [record for record in records if record["kind"] == "event"]
+
+
+def keys(records):
+    """(uid, version) of the event records, in order."""
+    return [key(record) for record in events(records)]
+
+
+def gaps(records):
+    return [record["gap"] for record in records if record["kind"] == "gap"]
+
+
+def notices(records):
+    return [record["notice"] for record in records if record["kind"] == "notice"]
+
+
+DEFAULTS = {
+    "cluster": "test",
+    "log": {"level": "debug", "format": "json"},
+    "admin": {"listen": "127.0.0.1:0"},
+    "watch": {"timeout": "2s", "idleTimeout": "2500ms", "backoff": {"initial": "20ms", "max": "200ms"}},
+    "notices": {"window": "100ms"},
+    "shutdown": {"grace": "3s"},
+}
+
+
+def merge(base, more):
+    for name, value in more.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            merge(base[name], value)
+        else:
+            base[name] = value
+    return base
+
+
+class Router:
+    """The program, running. Its configuration is the defaults above with what the test says."""
+
+    def __init__(self, directory, server, config, token="a-token", env=None):
+        self.directory, self.stopped = directory, None
+        self.token_file = directory / "token"
+        self.token_file.write_text(token)
+        kubeconfig = directory / "kubeconfig"
+        kubeconfig.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": server}}],
+            "users": [{"name": "fake", "user": {"tokenFile": str(self.token_file)}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+        self.config = merge(copy.deepcopy(DEFAULTS), config)
+        self.config.setdefault("kubernetes", {})["kubeconfig"] = str(kubeconfig)
+        path = directory / "config.yaml"
+        path.write_text(json.dumps(self.config, indent=1))  # JSON is YAML
+        self.stdout_path = directory / "stdout"
+        with open(self.stdout_path, "wb") as stdout:
+            self.process = subprocess.Popen([BIN / "eventrouter", "run", "-c", path], stdout=stdout,
+                                            stderr=subprocess.PIPE,
+                                            env={**os.environ, **(env or {})})
+        self.lines, self.changed = [], threading.Condition()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            with self.changed:
+                try:
+                    self.lines.append(json.loads(line))
+                except ValueError:
+                    self.lines.append({"message": "not JSON", "text": line.decode(errors="replace")})
+                self.changed.notify_all()
+
+    def logged(self, message):
+        with self.changed:
+            return [line for line in self.lines if line["message"] == message]
+
+    def wait_log(self, message, timeout=LIMIT, **fields):
+        """The first line with that message and those fields."""
+        def found():
+            for line in self.lines:
+                if line["message"] == message and fields.items() <= line.items():
+                    return line
+            return None
+        with self.changed:
+            assert self.changed.wait_for(found, timeout), (message, fields, self.lines)
+            return found()
+
+    def get(self, path, method="GET"):
+        port = self.wait_log("admin server listening")["port"]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def metrics(self):
+        """{'name{label="x"}': value}"""
+        status, text = self.get("/metrics")
+        assert status == 200
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+                for line in text.splitlines() if line and line[0] != "#"}
+
+    def metric(self, name, **labels):
+        """The sum over all series with these labels."""
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        total = 0.0
+        for series, value in self.metrics().items():
+            family, _, rest = series.partition("{")
+            if family == f"eventrouter_{name}" and wanted <= set(re.findall(r'\w+="[^"]*"', rest)):
+                total += value
+        return total
+
+    def wait_metric(self, predicate, name, timeout=LIMIT, **labels):
+        end = time.monotonic() + timeout
+        while not predicate(self.metric(name, **labels)):
+            assert time.monotonic() < end, (name, labels, self.metrics())
+            time.sleep(0.01)
+
+    def stop(self, number=signal.SIGTERM):
+        """Asks it to end and returns the exit code."""
+        if self.stopped is None:
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+            self.stopped = self.process.wait(60)
+            self.reader.join(LIMIT)
+        return self.stopped
+
+    def ledger(self):
+        """The last line of the log, checked to balance."""
+        line = self.lines[-1]
+        assert line["message"] == "ledger", self.lines
+        assert line["records"] == line["routed"] + line["unrouted"] + line["droppedByRoute"], line
+        for sink in line["sinks"]:
+            assert sink["enqueued"] == (sink["delivered"] + sink["rejected"] + sink["dropped"] +
+                                        sink["queued"] + sink["inFlight"]), line
+        return line
+
+    def sink_ledger(self, name):
+        return next(sink for sink in self.ledger()["sinks"] if sink["sink"] == name)
+
+
+@pytest.fixture
+def fake():
+    started = Fake()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def router(tmp_path, fake):
+    """router(sinks={...}, routes=[...], watch={...}, ...) starts the program against the fake."""
+    started = []
+
+    def start(token="a-token", server=None, env=None, **config):
+        directory = tmp_path / f"router-{len(started)}"
+        directory.mkdir()
+        started.append(Router(directory, server or fake.api, config, token, env))
+        return started[-1]
+
+    yield start
+    for one in started:
+        code = one.stop()
+        assert code == 0, one.lines[-20:]
+        one.ledger()
+
+
+@pytest.fixture
+def hook(fake):
+    """hook("a", ...): the configuration of a webhook sink whose peer is the fake's sink of that name."""
+    def make(name, **more):
+        return merge({"type": "webhook", "url": f"{fake.sinks}/{name}",
+                      "retry": {"initial": "10ms", "max": "80ms"},
+                      "timeout": {"connect": "1s", "request": "2s"}}, more)
+    return make
