@@ -30,7 +30,7 @@ typedef struct kubefiles {
 /* An entry of clusters, users or contexts, and the file that owns it. */
 typedef struct entry {
     kubefile *file;
-    const char *kind; /* "cluster", "user", "context" */
+    const char *kind; /* "cluster", "user", "context"; NULL: the whole file */
     const char *name;
     yaml_node_t *body;
 } entry;
@@ -163,6 +163,9 @@ static yaml_node_t *get(kubefile *file, const yaml_node_t *map, const char *key)
 }
 
 static er_status wrong(const entry *e, er_err *err, const char *key, const char *what) {
+    if (e->kind == NULL) {
+        return er_err_set(err, ER_E_CONFIG, "%s: %s %s", e->file->path, key, what);
+    }
     return er_err_set(err, ER_E_CONFIG, "%s: %s \"%.100s\": %s %s", e->file->path, e->kind, e->name,
                       key, what);
 }
@@ -461,7 +464,7 @@ static er_status choose_context(kubefiles *files, const char *wanted, entry *out
     const char *name = wanted[0] == '\0' ? NULL : wanted;
     for (size_t i = 0; i < files->n && name == NULL; i++) {
         kubefile *file = &files->v[i];
-        entry top = {file, "file", "", yaml_document_get_root_node(&file->doc)};
+        entry top = {file, NULL, "", yaml_document_get_root_node(&file->doc)};
         er_status status = get_text(&top, "current-context", &name, err);
         if (status != ER_OK) {
             return status;
