@@ -98,8 +98,7 @@ void fake_control_turn(fake *f) {
         }
     }
     for (const fake_run *run = f->runs->v; run != NULL; run = run->next) {
-        if (run->step != NULL && run->waiting != NULL && run->task == run->waiting &&
-            fake_condition_holds(f, run->waiting)) {
+        if (run->waiting != NULL && fake_condition_holds(f, run->waiting)) {
             fake_server_wake(f, f->now_ns);
         }
     }

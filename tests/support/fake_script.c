@@ -24,6 +24,7 @@ static void drop_step(fake_run *run) {
     run->step = NULL;
     run->task = NULL;
     run->task_free = NULL;
+    run->waiting = NULL;
 }
 
 static void run_free(fake_run *run) {

@@ -102,6 +102,10 @@ void fake_words_fini(fake_words *words) {
     *words = (fake_words){0};
 }
 
+er_str fake_word_str(const fake_word *word) {
+    return (er_str){word->text, word->n};
+}
+
 bool fake_words_left(const fake_words *words) {
     return words->at < words->n;
 }
@@ -117,29 +121,35 @@ bool fake_words_is(fake_words *words, const char *word) {
     return is;
 }
 
+static er_status missing(const char *what, er_err *err) {
+    return er_err_set(err, ER_E_INVAL, "%s is missing", what);
+}
+
 er_status fake_words_take(fake_words *words, const char *what, const fake_word **out, er_err *err) {
     if (!fake_words_left(words)) {
-        return er_err_set(err, ER_E_INVAL, "%s is missing", what);
+        return missing(what, err);
     }
-    *out = &words->v[words->at++];
+    *out = &words->v[words->at];
+    words->at++;
     return ER_OK;
 }
 
 er_status fake_words_number(fake_words *words, const char *what, uint64_t *out, er_err *err) {
-    const fake_word *word = NULL;
-    er_status status = fake_words_take(words, what, &word, err);
-    if (status == ER_OK && !er_parse_u64(fake_word_str(word), out)) {
+    if (!fake_words_left(words)) {
+        return missing(what, err);
+    }
+    const fake_word *word = &words->v[words->at++];
+    if (!er_parse_u64(fake_word_str(word), out)) {
         return er_err_set(err, ER_E_INVAL, "%s: \"%s\" is no number", what, word->text);
     }
-    return status;
+    return ER_OK;
 }
 
 er_status fake_words_duration(fake_words *words, const char *what, int64_t *ns, er_err *err) {
-    const fake_word *word = NULL;
-    er_status status = fake_words_take(words, what, &word, err);
-    if (status != ER_OK) {
-        return status;
+    if (!fake_words_left(words)) {
+        return missing(what, err);
     }
+    const fake_word *word = &words->v[words->at++];
     er_str text = fake_word_str(word);
     size_t digits = strspn(word->text, "0123456789");
     er_str unit = {text.p + digits, text.n - digits};

@@ -37,8 +37,6 @@ er_status fake_words_duration(fake_words *words, const char *what, int64_t *ns, 
 /* Error unless all were taken. */
 er_status fake_words_end(const fake_words *words, er_err *err);
 
-static inline er_str fake_word_str(const fake_word *word) {
-    return (er_str){word->text, word->n};
-}
+er_str fake_word_str(const fake_word *word);
 
 #endif
