@@ -139,7 +139,7 @@ static const rewording rewordings[] = {
      "expected \"key: value\": a \":\" and a blank are missing here"},
     {NULL, "mapping values are not allowed", AT_PROBLEM,
      "a \":\" is not expected here; put a text that contains \": \" in quotes, and check the "
-     "indentation"},
+     "indentation and the line above"},
     {NULL, "block sequence entries are not allowed", AT_PROBLEM,
      "a list item (\"- \") is not expected here; begin the list on a line of its own"},
     {NULL, "mapping keys are not allowed", AT_PROBLEM,

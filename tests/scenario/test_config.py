@@ -1,0 +1,254 @@
+"""Configurations through `eventrouter check`: bad ones with their golden messages, hostile ones,
+and what is made from the same rows: the effective configuration, the JSON Schema, the reference.
+
+tests/golden/config/bad/NAME.yaml must give exactly NAME.err. A new message is looked at by a person:
+    cd tests/golden/config && eventrouter check -c bad/NAME.yaml 2>bad/NAME.err"""
+import json
+import os
+import pathlib
+import resource
+import subprocess
+
+import jsonschema
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/dev/bin")) / "eventrouter"
+GOLDEN = ROOT / "tests/golden/config"
+BAD = sorted(path.stem for path in (GOLDEN / "bad").glob("*.yaml"))
+SANITIZERS = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+
+
+def run(*args, cwd=GOLDEN, env=None, seconds=60):
+    """Code, stdout and stderr as bytes; nothing of the caller's environment tells secrets."""
+    done = subprocess.run([str(BIN), *map(str, args)], cwd=cwd, capture_output=True, check=False,
+                          timeout=seconds, stdin=subprocess.DEVNULL,
+                          env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **SANITIZERS,
+                               **(env or {})})
+    return done.returncode, done.stdout, done.stderr
+
+
+def check(tmp_path, text, *args, **options):
+    """Of a text as the file x.yaml."""
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "x.yaml").write_bytes(data)
+    return run("check", "-c", "x.yaml", *args, cwd=tmp_path, **options)
+
+
+def test_there_are_enough_bad_files():
+    assert len(BAD) >= 80
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad(name):
+    code, out, err = run("check", "-c", f"bad/{name}.yaml")
+    assert err.decode() == (GOLDEN / f"bad/{name}.err").read_text(encoding="utf-8")
+    assert code == 2
+    assert out == b""
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_is_not_run(name):
+    """`run` says the same, with the same code, and starts nothing."""
+    code, out, err = run("run", "-c", f"bad/{name}.yaml")
+    assert err.decode() == (GOLDEN / f"bad/{name}.err").read_text(encoding="utf-8")
+    assert code == 2
+    assert out == b""
+
+
+# What is made to hurt, and the first line of the answer.
+ANCHOR = ("anchors (&name) and aliases (*name) are not supported; write the value out, or put a text "
+          'that begins with "&" or "*" in quotes')
+DEEP = "more than 64 maps and lists inside each other"
+HOSTILE = {
+    "anchor bomb": (b"a: &a [x,x]\n" + b"".join(
+        b"%c: &%c [*%c,*%c]\n" % (c, c, c - 1, c - 1) for c in range(ord("b"), ord("z"))),
+        f"x.yaml:1:4: error: {ANCHOR}"),
+    "100 KB of [": (b"[" * 100_000, f"x.yaml:1:65: error: {DEEP}"),
+    "1 MB of {a:": (b"{a: " * 250_000, f"x.yaml:1:257: error: {DEEP}"),
+    "1 MB of -": (b"- " * 500_000, f"x.yaml:1:129: error: {DEEP}"),
+    "NUL": (b"\0" * 1000,
+            "x.yaml:1:1: error: a NUL byte; the file is binary, or UTF-16: save it as UTF-8"),
+    "two documents": (b"sinks: {a: {type: stdout}}\n---\nsinks: {a: {type: stdout}}\n",
+                      "x.yaml:2:1: error: a second document begins here; a configuration is one "
+                      "document"),
+    "1 MiB scalar": (b"cluster: " + b"x" * ((1 << 20) - 10) + b"\n",
+                     "x.yaml:1:10: error: this text has 1048566 bytes; at most 262144 are allowed"),
+    "over 1 MiB": (b"#" * ((1 << 20) + 1),
+                   "x.yaml: error: x.yaml is larger than 1048576 bytes"),
+    "many nodes": (b"a: [" + b"x," * 500_000 + b"]\n",
+                   "x.yaml:1:39999: error: more than 20000 keys and values; the file is too large"),
+    "many duplicates": (b"cluster: x\n" * 9_000,
+                        'x.yaml:2:1: error: duplicate key "cluster"; the first is on line 1'),
+    "not UTF-8": (b"cluster: \xed\xa0\x80\n",
+                  "x.yaml:1:10: error: the byte 0xED is not UTF-8; save the file as UTF-8"),
+    "terminal escapes": (b'"\\e[2J\\u009b": 1\n',
+                         'x.yaml:1:1: error: the key "sinks" is missing; it is a map (key: value)'),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile(tmp_path, name):
+    """Refused at once: a second of CPU is twenty times what the worst of them needs. Sanitizers
+    are given more; what is quadratic would need minutes there too."""
+    text, first_line = HOSTILE[name]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code, out, err = check(tmp_path, text)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert err.decode().splitlines()[0] == first_line
+    assert code == 2
+    assert out == b""
+    assert len(err) < 64 << 10
+    assert not any(byte < 32 and byte != 10 for byte in err)
+    assert after.ru_utime - before.ru_utime < (20 if SANITIZERS else 1)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    assert run("check", "-c", "none", cwd=tmp_path) == (
+        2, b"", b"none: error: cannot open none: No such file or directory\n")
+    assert run("check", "-c", ".", cwd=tmp_path) == (
+        2, b"", b".: error: . is not a regular file\n")
+    assert run("check", "-c", "fifo", cwd=tmp_path) == (
+        2, b"", b"fifo: error: fifo is not a regular file\n")
+
+
+def test_warnings(tmp_path):
+    """A literal is named, not shown; with --strict a warning is an error."""
+    text = ("sinks:\n  hook:\n    type: webhook\n    url: https://hooks.example/\n"
+            "    auth: {bearer: hunter2}\n")
+    expected = (b"x.yaml:5:20: warning: sinks.hook.auth.bearer: a secret stands in the file; "
+                b"{file: PATH} or {env: NAME} keeps it out of it\n"
+                b"    5 |     auth: {bearer: ***}\n"
+                b"      |                    ^\n")
+    assert check(tmp_path, text) == (0, b"", expected + b"x.yaml: ok, 1 warning\n")
+    assert check(tmp_path, text, "--strict") == (2, b"", expected)
+
+
+EVERYTHING = {
+    "cluster": "prod: eu1 #1", "log": {"level": "warning", "format": "text"},
+    "admin": {"listen": "127.0.0.1:9090"},
+    "kubernetes": {"kubeconfig": "/etc/kubeconfig", "context": "admin", "namespaces": ["a", "b"]},
+    "watch": {"timeout": "20s", "idleTimeout": "40s", "backoff": {"initial": "1ms", "max": "1h"},
+              "events": {"enabled": True, "startFrom": "now", "fieldSelector": "type=Warning"}},
+    "notices": {"window": "1500ms"}, "shutdown": {"grace": 0},
+    "routes": [
+        {"name": "noise", "match": {"kind": "event", "reason": ["Pulled", "re:^Cre.*$"],
+                                    "object": {"kind": ["Pod", "!Node"], "apiVersion": "v1"},
+                                    "source": {"host": "n?"}, "count": 3}, "drop": True},
+        {"match": {"type": "Warning", "message": ["a \"b\"\\\n\u2028\u00e9", "~", "yes", "1"]},
+         "sinks": ["out", "hook"], "final": True},
+        {"sinks": "out"},
+    ],
+    "sinks": {
+        "out": {"type": "stdout", "format": "text", "color": "never",
+                "queue": {"records": 1, "bytes": 1048577, "overflow": "drop_newest"}},
+        "hook": {"type": "webhook", "url": {"env": "HOOK_URL"},
+                 "timeout": {"connect": "1s", "request": "60m"},
+                 "retry": {"initial": "1ms", "max": "24h", "maxAge": "4m"},
+                 "batch": {"records": 7, "bytes": "64KiB", "linger": "5ms"},
+                 "tls": {"serverName": "h.example", "minVersion": "1.3"},
+                 "auth": {"basic": {"username": "u", "password": {"env": "HOOK_PASSWORD"}}},
+                 "headers": {"X-Tenant": {"env": "TENANT"}}},
+    },
+}
+SECRETS = {"HOOK_URL": "https://hooks.example/", "HOOK_PASSWORD": "hunter2", "TENANT": "blue"}
+
+
+def as_file(config):
+    """JSON is YAML; U+2028 must be escaped, as json does."""
+    return json.dumps(config)
+
+
+def test_print_loads_again(tmp_path):
+    """What --print writes is accepted without a word and prints the same: nothing is lost."""
+    code, first, err = check(tmp_path, as_file(EVERYTHING), "--print", env=SECRETS)
+    assert (code, err) == (0, b"x.yaml: ok\n")
+    code, again, err = check(tmp_path, first, "--print", env=SECRETS)
+    assert (code, err) == (0, b"x.yaml: ok\n")
+    assert again == first
+    assert b"hunter2" not in first
+    for line in (b'cluster: "prod: eu1 #1"', b"  grace: 0", b"      count: 3", b"    final: true",
+                 b'        - "a \\"b\\"\\\\\\n\\u2028\xc3\xa9"', b'        - "yes"', b'        - "1"',
+                 b"      bytes: 1048577", b"      overflow: drop_newest", b"    url: {env: HOOK_URL}",
+                 b"      maxAge: 4m", b'      minVersion: "1.3"',
+                 b"        password: {env: HOOK_PASSWORD}", b"      X-Tenant: {env: TENANT}"):
+        assert line in first.splitlines()
+
+
+@pytest.fixture(scope="module")
+def schema():
+    code, out, err = run("schema", "config")
+    assert (code, err) == (0, b"")
+    made = json.loads(out)
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(made)
+
+
+def test_schema_accepts_what_is_accepted(schema):
+    assert not [error.message for error in schema.iter_errors(EVERYTHING)]
+
+
+# A change of EVERYTHING (path and value) that the program and the schema both refuse.
+REFUSED = [
+    (["clustr"], "x"),
+    (["sinks"], {}),
+    (["cluster"], 5 * ["x"]),
+    (["log", "level"], "loud"),
+    (["watch", "events", "enabled"], "true"),
+    (["watch", "timeout"], 20),
+    (["watch", "timeout"], "20 s"),
+    (["shutdown", "grace"], "1d"),
+    (["routes"], {}),
+    (["routes", 0, "match", "count"], "3"),
+    (["routes", 0, "match", "count"], 0),
+    (["routes", 0, "match", "knd"], "event"),
+    (["routes", 0, "match", "kind"], [["event"]]),
+    (["sinks", "out", "type"], "stdot"),
+    (["sinks", "out", "url"], "https://hooks.example/"),
+    (["sinks", "out", "queue", "records"], 0),
+    (["sinks", "out", "queue", "bytes"], "8MB"),
+    (["sinks", "hook", "url"], "hooks.example"),
+    (["sinks", "hook", "url"], {"file": "a", "env": "B"}),
+    (["sinks", "hook", "url"], None),
+    (["sinks", "hook", "auth", "basic", "password"], {"env": "A-B"}),
+    (["sinks", "hook", "auth", "basic", "password"], ""),
+    (["sinks", "hook", "headers", "X-Tenant"], ["blue"]),
+    (["sinks", "hook", "tls", "minVersion"], "1.1"),
+]
+
+
+@pytest.mark.parametrize("path,value", REFUSED, ids=lambda v: json.dumps(v))
+def test_schema_refuses_what_is_refused(tmp_path, schema, path, value):
+    config = json.loads(json.dumps(EVERYTHING))
+    at = config
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    code, out, err = check(tmp_path, as_file(config), env=SECRETS)
+    assert (code, out) == (2, b"")
+    errors = [line for line in err.decode().splitlines() if line.startswith("x.yaml:1:")]
+    named = [key for key in path if isinstance(key, str)][-1]
+    assert len(errors) == 1 and ": error: " in errors[0] and named in errors[0]
+    assert not schema.is_valid(config)
+
+
+def test_reference_names_every_key(schema):
+    """Each key of the schema stands in a table of the reference."""
+    code, out, err = run("schema", "reference")
+    assert (code, err) == (0, b"")
+    rows = {line.split("`")[1].rsplit(".", 1)[-1] for line in out.decode().splitlines()
+            if line.startswith("| `")}
+
+    def keys(node):
+        for key, below in node.get("properties", {}).items():
+            yield key
+            yield from keys(below)
+        for part in ("items", "additionalProperties"):
+            if isinstance(node.get(part), dict):
+                yield from keys(node[part])
+        for below in node.get("oneOf", []):
+            yield from keys(below)
+
+    assert set(keys(schema.schema)) - {"type"} == rows - {"type"}
+    assert len(rows) > 40
