@@ -324,6 +324,16 @@ static bool check_root(builder *b) {
     return true;
 }
 
+/* A text that the tree made; the type of a slice hides that it may be written. */
+static void free_text(er_str text) {
+    void *p;
+    memcpy(&p, &text.p, sizeof p);
+    if (p != NULL) {
+        explicit_bzero(p, text.n);
+        free(p);
+    }
+}
+
 bool er_tree_parse(er_tree *tree, const char *text, size_t n, er_problems *problems) {
     *tree = (er_tree){0};
     if (n > ER_CONFIG_FILE_MAX) {
@@ -341,20 +351,12 @@ bool er_tree_parse(er_tree *tree, const char *text, size_t n, er_problems *probl
     bool is_whole = read_events(&b) && check_root(&b);
     yaml_parser_delete(&b.parser);
     if (b.has_key) {
-        free((void *)(uintptr_t)b.key.p);
+        free_text(b.key);
     }
     if (!is_whole) {
         tree->root = NULL;
     }
     return is_whole;
-}
-
-static void free_text(er_str text) {
-    if (text.p != NULL) {
-        void *p = (void *)(uintptr_t)text.p; /* ours: the tree made it */
-        explicit_bzero(p, text.n);
-        free(p);
-    }
 }
 
 void er_tree_free(er_tree *tree) {

@@ -138,6 +138,24 @@ static void test_control_characters_are_shown_as_such(void **state) {
                                                "      | ^\n");
 }
 
+/* Lines end as in libyaml: CR alone, too. */
+static void test_old_line_ends(void **state) {
+    (void)state;
+    sample_bad(
+        "enabled: true\rcount: 0\r\nlevel: x\n\rtab:\x01",
+        "x.yaml:5:5: error: the control character U+0001 is not allowed; in double quotes it "
+        "may be written \"\\u0001\"\n"
+        "    5 | tab:?\n"
+        "      |     ^\n");
+    sample_bad("enabled: true\rcount: 0\r\nlevel: x\n",
+               "x.yaml:2:8: error: count: must be between 1 and 100, found 0\n"
+               "    2 | count: 0\n"
+               "      |        ^\n"
+               "x.yaml:3:8: error: level: expected one of debug, info, warning, found \"x\"\n"
+               "    3 | level: x\n"
+               "      |        ^\n");
+}
+
 static void test_long_lines_are_cut(void **state) {
     (void)state;
     char text[512];
@@ -164,6 +182,7 @@ int main(void) {
         cmocka_unit_test(test_secrets_are_never_shown),
         cmocka_unit_test(test_many_problems),
         cmocka_unit_test(test_control_characters_are_shown_as_such),
+        cmocka_unit_test(test_old_line_ends),
         cmocka_unit_test(test_long_lines_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
