@@ -1,7 +1,7 @@
 """The line as it should be: Events in, records out, nothing lost, nothing twice."""
 import json
 
-from conftest import ROOT, events, gaps, key, keys
+from conftest import ROOT, keys
 
 
 def test_list_then_watch(fake, router, hook):
@@ -62,7 +62,7 @@ def test_pages(fake, router, hook):
     fake.wait("watches open >= 1")
     r.stop()
     assert sorted(keys(fake.records("a"))) == sorted(fake.versions())
-    assert fake.counter("pages") - fake.counter("probes") >= 8
+    assert fake.counter("pages") == 8
 
 
 def test_namespaces(fake, router, hook):
@@ -110,7 +110,7 @@ def test_metrics_and_health(fake, router, hook):
     r = router(sinks={"a": hook("a")})
     fake.wait("sink a records >= 1")
     fake.wait("watches open >= 1")
-    assert r.get("/livez") == (200, "ok\n") or r.get("/livez")[0] == 200
+    assert r.get("/livez")[0] == 200
     assert r.get("/readyz")[0] == 200
     status, text = r.get("/readyz?verbose")
     assert status == 200 and "[+]events: watching" in text and "[+]shutdown: running" in text
@@ -132,7 +132,7 @@ def test_quiet_watch_goes_on(fake, router, hook):
     fake.wait("sink a records >= 1")
     r.stop()
     assert keys(fake.records("a")) == fake.versions()
-    assert fake.counter("lists") - fake.counter("probes") <= 1
+    assert fake.counter("lists") == 1
     assert fake.counter("probes") >= 1
 
 
