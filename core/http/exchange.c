@@ -54,6 +54,7 @@ static er_status headers_end(er_http_exchange *x) {
     return tell ? x->handler->head(x->handler->arg, x->res) : ER_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static size_t on_header(char *p, size_t size, size_t n, void *arg) {
     er_http_exchange *x = arg;
     er_str line = {p, size * n};
@@ -92,6 +93,7 @@ static size_t keep_body(er_http_exchange *x, er_str bytes) {
     return bytes.n;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static size_t on_body(char *p, size_t size, size_t n, void *arg) {
     er_http_exchange *x = arg;
     er_str bytes = {p, size * n};

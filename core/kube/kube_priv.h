@@ -37,7 +37,7 @@ er_status er_kube_config_load_from(const er_kube_settings *settings, const er_ku
 
 /* Reads the first n files that exist, merges them and takes the context. must_exist: a missing file
  * is an error. Errors: ER_E_CONFIG. */
-er_status er_kubeconfig_load(const char *const *files, size_t n, bool must_exist,
+er_status er_kubeconfig_load(const char *const *paths, size_t n, bool must_exist,
                              const char *context, er_kube_config *config, er_err *err);
 
 #endif

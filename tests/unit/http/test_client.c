@@ -473,7 +473,7 @@ static void test_unusable_urls(void **state) {
         {"ftp://127.0.0.1/", "the URL cannot be used: neither http nor https"},
         {"file:///etc/passwd", "the URL cannot be used: "},
         {"http://", "the URL cannot be used: "},
-        {"http://a b/", "the URL cannot be used: "},
+        {"http://127.0.0.1 x/", "the URL cannot be used: "},
         {"http://127.0.0.1:99999/", "the URL cannot be used: "},
         {"", "the URL cannot be used: "},
     };

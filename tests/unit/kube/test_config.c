@@ -343,9 +343,9 @@ static void test_the_order_of_places(void **state) {
     assert_string_equal(id, "7297b0904c6712fcd7320d82370e1a9019014848c769f8316628d1789a2f1adf");
     er_kube_config_free(config);
 
-    places.service_host = "fd00::1";
+    places.service_host = "::1";
     config = loaded("", "", &places);
-    assert_string_equal(er_kube_config_server(config), "https://[fd00::1]:443");
+    assert_string_equal(er_kube_config_server(config), "https://[::1]:443");
     er_kube_config_free(config);
 
     config = loaded("", "c", &places); /* a pod has no contexts */
@@ -421,20 +421,20 @@ static void test_bad_files(void **state) {
         {WITH("{server: 'https://'}"),
          ": cluster \"k\": server is not an http or https URL without user, query and fragment"},
         {WITH("{server: {a: b}}"), ": cluster \"k\": server is not a text"},
-        {WITH("{server: \"https://a\\0b\"}"), ": cluster \"k\": server is not a text"},
-        {WITH("{server: 'https://k', insecure-skip-tls-verify: yes}"),
+        {WITH("{server: \"https://\\0b\"}"), ": cluster \"k\": server is not a text"},
+        {WITH("{server: 'https://k.example', insecure-skip-tls-verify: yes}"),
          ": cluster \"k\": insecure-skip-tls-verify is neither true nor false"},
-        {WITH("{server: 'https://k', insecure-skip-tls-verify: true, certificate-authority: x}"),
+        {WITH("{server: 'https://k.example', insecure-skip-tls-verify: true, "
+              "certificate-authority: x}"),
          ": cluster \"k\": insecure-skip-tls-verify and certificate-authority exclude each other; "
          "remove one"},
-        {WITH(
-             "{server: 'https://k', certificate-authority: x, certificate-authority-data: " PEM_DATA
-             "}"),
+        {WITH("{server: 'https://k.example', certificate-authority: x, "
+              "certificate-authority-data: " PEM_DATA "}"),
          ": cluster \"k\": certificate-authority is given twice, as a file and as data; remove "
          "one"},
-        {WITH("{server: 'https://k', certificate-authority-data: 'LS0t LS1C'}"),
+        {WITH("{server: 'https://k.example', certificate-authority-data: 'LS0t LS1C'}"),
          ": cluster \"k\": certificate-authority-data is not PEM in Base64"},
-        {WITH("{server: 'https://k', certificate-authority-data: aGVsbG8=}"),
+        {WITH("{server: 'https://k.example', certificate-authority-data: aGVsbG8=}"),
          ": cluster \"k\": certificate-authority-data is not PEM in Base64"},
         {BODY("{exec: {command: gke-gcloud-auth-plugin}}"),
          ": user \"u\": exec is not supported yet; use a token, a tokenFile or a client "
@@ -513,7 +513,7 @@ static void test_missing_files(void **state) {
     const char *path = put(w, "noca",
                            "current-context: c\n"
                            "contexts: [{name: c, context: {cluster: k}}]\n"
-                           "clusters: [{name: k, cluster: {server: 'https://k', "
+                           "clusters: [{name: k, cluster: {server: 'https://k.example', "
                            "certificate-authority: ca.pem}}]\n");
     refused(w, path, "", &nowhere, "kubernetes: cannot open DIR/ca.pem: No such file or directory");
 }
