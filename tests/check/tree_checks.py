@@ -139,10 +139,10 @@ def closing(text, start):
     return len(text)
 
 
-# Hosts that a file may name in a URL: loopback, names reserved for examples, and what the formats
-# and projects that we refer to publish under.
+# Hosts that a file may name in a URL: loopback and private addresses, names without a dot, names
+# reserved for examples, and what the formats and projects that we refer to publish under.
 HOSTS = re.compile(
-    r"^(localhost|host|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0|169\.254\.169\.254|10\.\d+\.\d+\.\d+"
+    r"^([a-z0-9-]+|127\.\d+\.\d+\.\d+|\[(::1|fd[0-9a-f:]+|2001:db8:[0-9a-f:]*)\]|0\.0\.0\.0|169\.254\.169\.254|10\.\d+\.\d+\.\d+"
     r"|192\.0\.2\.\d+|198\.51\.100\.\d+|203\.0\.113\.\d+"
     r"|[\w.-]*\b(example|invalid|test|localhost|local|internal)(\.(com|org|net))?"
     r"|[\w.-]*\.svc(\.cluster\.local)?|kubernetes(\.default[\w.]*)?|metadata"
