@@ -95,6 +95,7 @@ static const er_field rows[] = {
      .type = ER_FIELD_STRUCT,
      .offset = C(kubernetes),
      .rows = er_kube_rows,
+     .check_struct = er_kube_check,
      .help = "The API server and how to reach it."},
     {.key = "watch",
      .type = ER_FIELD_STRUCT,
