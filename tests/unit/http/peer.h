@@ -25,7 +25,7 @@ struct peer {
     void *arg;
     atomic_uint connections, requests;
     er_mutex lock;
-    char request[65536]; /* the last request, whole */
+    char request[1200000]; /* the last request, whole */
 };
 
 /* Waits until fd can be read; false when the peer is to end. */
