@@ -45,7 +45,7 @@ class Fake:
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            return answer.status, answer.read().decode(errors="replace")
         finally:
             connection.close()
 
@@ -204,7 +204,7 @@ class Router:
         try:
             connection.request(method, path)
             answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            return answer.status, answer.read().decode(errors="replace")
         finally:
             connection.close()
 

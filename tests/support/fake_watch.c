@@ -46,18 +46,6 @@ static void on_deadline(fake_conn *conn) {
     end_watch(asked->watch, FAKE_END_CLEAN, "timeout");
 }
 
-size_t fake_watches_end(fake_api *api, fake_end end, const char *ended) {
-    size_t n = 0;
-    for (fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
-        /* A silent one can still be cut. */
-        if (watch->conn != NULL && !(watch->conn->silent && end == FAKE_END_SILENT)) {
-            end_watch(watch, end, ended);
-            n++;
-        }
-    }
-    return n;
-}
-
 size_t fake_watches_open(const fake_api *api) {
     size_t n = 0;
     for (const fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
@@ -187,6 +175,31 @@ void fake_watches_turn(fake *f) {
         }
     }
     er_buf_fini(&chunk);
+}
+
+/* What was written before goes before the end. */
+static void finish_watch(fake_watch *watch, er_buf *chunk, fake_end end, const char *ended) {
+    if (!watch->conn->silent) {
+        pump(watch, chunk, true);
+    }
+    if (watch->conn != NULL) {
+        end_watch(watch, end, ended);
+    }
+}
+
+size_t fake_watches_end(fake_api *api, fake_end end, const char *ended) {
+    size_t n = 0;
+    er_buf chunk;
+    er_buf_init(&chunk, FAKE_OUT_MAX);
+    for (fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
+        /* A silent one can still be cut. */
+        if (watch->conn != NULL && !(watch->conn->silent && end == FAKE_END_SILENT)) {
+            n++;
+            finish_watch(watch, &chunk, end, ended);
+        }
+    }
+    er_buf_fini(&chunk);
+    return n;
 }
 
 /* ---- frames that scripts name ---- */
