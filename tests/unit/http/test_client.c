@@ -375,7 +375,7 @@ static void test_cancelling_is_immediate(void **state) {
     int64_t began = er_mono_ms();
     r = get_with(client, url, (er_http_request){.response_max = 10});
     int64_t took = er_mono_ms() - began;
-    assert_true(took < 1500); /* less than one step of the loop */
+    assert_true(took < 500); /* libcurl itself would wake after a second */
     assert_int_equal(r.status, ER_E_CANCELLED);
     assert_true(r.res.sent);
     forget(&r);
