@@ -38,8 +38,8 @@ void er_kubefiles_fini(er_kubefiles *files);
 
 /* The value of a key, NULL when it is absent or null. */
 yaml_node_t *er_kubefile_get(er_kubefile *file, const yaml_node_t *map, const char *key);
-/* A scalar's text, NULL when it holds a NUL. */
-const char *er_kubefile_text(const yaml_node_t *scalar);
+/* The text of a scalar, NULL when it holds a NUL. */
+const char *er_kubefile_text(const yaml_node_t *node);
 
 /* Finds an entry by name; the first file that defines it owns it. */
 bool er_kubefiles_find(er_kubefiles *files, const char *list, const char *kind, const char *name,
