@@ -258,9 +258,9 @@ def test_401_until_the_token_changes(fake, router, hook):
 
 
 def test_401_on_a_watch_is_tried_again_at_once(fake, router, hook):
-    r = start(fake, router, hook)
+    r = start(fake, router, hook, watch={"backoff": {"initial": "3s", "max": "3s"}})
     r.token_file.write_text("second")
-    fake.script('token "second"\nwatches reset\nput a.1')
+    fake.script('token "second"\nwatches clean\nput a.1')
     ends_with(fake, r)
     refused = [at for at, request in enumerate(fake.log()) if request["status"] == 401]
     assert len(refused) == 1
