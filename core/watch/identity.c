@@ -7,11 +7,14 @@
 
 #define METADATA_LIMIT_MS 500
 #define NAME_MAX_BYTES    253
+#define TURN_MS           1000
 
 struct er_identity {
     const er_kube_config *kube;
     er_mutex lock; /* everything below */
-    char *name, *id;
+    er_cond changed;
+    char *name, *id; /* id: once found */
+    bool asking;     /* a stream is finding out */
     bool found;
 };
 
@@ -20,6 +23,7 @@ er_identity *er_identity_new(const char *name, const er_kube_config *kube) {
     identity->kube = kube;
     identity->name = er_dup(name);
     er_mutex_init(&identity->lock);
+    er_cond_init(&identity->changed);
     return identity;
 }
 
@@ -29,6 +33,7 @@ void er_identity_free(er_identity *identity) {
     }
     free(identity->name);
     free(identity->id);
+    er_cond_fini(&identity->changed);
     er_mutex_fini(&identity->lock);
     free(identity);
 }
@@ -85,40 +90,72 @@ static char *name_from_metadata(er_cancel *cancel) {
     return name;
 }
 
-static void settle_locked(er_identity *identity, char *uid, er_cancel *cancel) {
-    if (uid == NULL) {
-        uid = er_xcalloc(1, 65);
-        er_kube_config_id(identity->kube, uid);
+/* True: it is this stream's turn to ask. False: another one found it, or we are to end. */
+static bool take_turn(er_identity *identity, er_cancel *cancel, er_heart *heart) {
+    er_lock(&identity->lock);
+    while (identity->asking && !identity->found && !er_cancel_is_set(cancel)) {
+        er_heart_beat(heart);
+        (void)er_cond_wait_until(&identity->changed, &identity->lock, er_deadline_in(TURN_MS));
     }
-    identity->id = uid;
-    if (identity->name[0] == '\0') {
-        bool in_cluster = strcmp(er_kube_config_origin(identity->kube), "in-cluster") == 0;
-        char *name = in_cluster ? name_from_metadata(cancel) : NULL;
+    bool turn = !identity->found && !identity->asking && !er_cancel_is_set(cancel);
+    identity->asking = identity->asking || turn;
+    er_unlock(&identity->lock);
+    return turn;
+}
+
+/* Ends the turn; id: what was found, owned, or NULL. */
+static void end_turn(er_identity *identity, char *id, char *name) {
+    er_lock(&identity->lock);
+    identity->asking = false;
+    if (id != NULL) {
+        identity->id = id;
+        identity->found = true;
+    }
+    if (name != NULL) {
         free(identity->name);
-        identity->name = name != NULL ? name : er_dup(uid);
+        identity->name = name;
     }
-    identity->found = true;
-    ER_LOG(ER_LOG_INFO, "watch", "the cluster is known", ER_LS("cluster", identity->name),
-           ER_LS("clusterId", identity->id),
-           ER_LS("server", er_kube_config_server(identity->kube)));
+    er_cond_broadcast(&identity->changed);
+    er_unlock(&identity->lock);
+}
+
+static char *hash_id(const er_identity *identity) {
+    char *id = er_xcalloc(1, 65);
+    er_kube_config_id(identity->kube, id);
+    return id;
+}
+
+static char *find_name(const er_identity *identity, const char *id, er_cancel *cancel) {
+    if (identity->name[0] != '\0') { /* set, and nobody changes it but in a turn */
+        return NULL;
+    }
+    bool in_cluster = strcmp(er_kube_config_origin(identity->kube), "in-cluster") == 0;
+    char *name = in_cluster ? name_from_metadata(cancel) : NULL;
+    return name != NULL ? name : er_dup(id);
 }
 
 er_kube_outcome er_identity_find(er_identity *identity, er_kube_client *client, er_cancel *cancel,
-                                 er_kube_answer *answer) {
-    er_lock(&identity->lock);
-    er_kube_outcome outcome = ER_KUBE_OK;
-    if (!identity->found) {
-        er_buf body;
-        er_buf_init(&body, 1u << 20);
-        outcome = er_kube_get(client, "/api/v1/namespaces/kube-system", &body, answer);
-        /* Forbidden is the ordinary case: the right to read it is optional. */
-        bool forbidden = outcome == ER_KUBE_FORBIDDEN || outcome == ER_KUBE_REFUSED;
-        if (outcome == ER_KUBE_OK || forbidden) {
-            settle_locked(identity, outcome == ER_KUBE_OK ? uid_of(&body) : NULL, cancel);
-            outcome = ER_KUBE_OK;
-        }
-        er_buf_fini(&body);
+                                 er_heart *heart, er_kube_answer *answer) {
+    if (!take_turn(identity, cancel, heart)) {
+        return er_cancel_is_set(cancel) ? ER_KUBE_CANCELLED : ER_KUBE_OK;
     }
-    er_unlock(&identity->lock);
+    er_buf body;
+    er_buf_init(&body, 1u << 20);
+    er_kube_outcome outcome = er_kube_get(client, "/api/v1/namespaces/kube-system", &body, answer);
+    char *id = outcome == ER_KUBE_OK ? uid_of(&body) : NULL;
+    /* Forbidden is the ordinary case: the right to read it is optional. */
+    if (outcome == ER_KUBE_FORBIDDEN || outcome == ER_KUBE_REFUSED) {
+        outcome = ER_KUBE_OK;
+    }
+    if (outcome == ER_KUBE_OK && id == NULL) {
+        id = hash_id(identity);
+    }
+    char *name = id == NULL ? NULL : find_name(identity, id, cancel);
+    end_turn(identity, id, name);
+    if (id != NULL) {
+        ER_LOG(ER_LOG_INFO, "watch", "the cluster is known", ER_LS("cluster", identity->name),
+               ER_LS("clusterId", id), ER_LS("server", er_kube_config_server(identity->kube)));
+    }
+    er_buf_fini(&body);
     return outcome;
 }

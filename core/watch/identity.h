@@ -4,8 +4,9 @@
 
 #include "watch/watch.h"
 
-/* Asks the API server unless it is known already. OK: er_identity_get gives it now. */
+/* Asks the API server unless it is known already; one stream at a time, the others wait and beat
+ * their hearts. OK: er_identity_get gives it now. */
 er_kube_outcome er_identity_find(er_identity *identity, er_kube_client *client, er_cancel *cancel,
-                                 er_kube_answer *answer);
+                                 er_heart *heart, er_kube_answer *answer);
 
 #endif

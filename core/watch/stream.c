@@ -247,7 +247,7 @@ static bool identify(er_stream *s) {
     while (!er_stream_stopping(s)) {
         er_kube_answer answer = {0};
         er_kube_outcome outcome =
-            er_identity_find(s->options.identity, s->client, &s->cancel, &answer);
+            er_identity_find(s->options.identity, s->client, &s->cancel, s->heart, &answer);
         if (outcome == ER_KUBE_OK) {
             er_stream_worked(s);
             er_backoff_reset(&s->backoff);

@@ -572,3 +572,41 @@ def test_every_mix_of_times_and_counts(fake, router, hook):
         total = series.get("count") or (3 if count == "3" else 1)
         assert record["count"] == total
         assert record.get("countDelta") == (1 if total == 1 else None)
+
+
+# ---- the start ----
+
+def test_api_server_comes_up_later(fake, router, hook):
+    fake.script("put a.1 namespace=one\nput a.1 namespace=two\nput a.1 namespace=three\napi refuse")
+    r = router(sinks={"a": hook("a")}, kubernetes={"namespaces": ["one", "two", "three"]})
+    r.wait_log("cannot reach the API server")
+    assert r.get("/livez")[0] == 200
+    status, text = r.get("/readyz?verbose")
+    assert status == 503 and "[-]events/two: the API server has not answered yet" in text
+    fake.script("api listen")
+    fake.wait("sink a records >= 3")
+    fake.wait("watches open >= 3")
+    assert r.get("/readyz")[0] == 200
+    r.stop()
+    assert sorted(keys(fake.records("a"))) == sorted(fake.versions())
+    # only one of the streams asked which cluster this is
+    assert fake.counter("gets") == 1
+
+
+@pytest.mark.parametrize("answer", ["status 403", "status 404"])
+def test_cluster_id_without_the_right_to_read_it(fake, router, hook, answer):
+    fake.script(f"put a.1\nfault get {answer}")
+    r = router(sinks={"a": hook("a")}, cluster="")
+    fake.wait("sink a records >= 1")
+    r.stop()
+    (record,) = fake.records("a")
+    assert len(record["cluster"]) == 64 and set(record["cluster"]) <= set("0123456789abcdef")
+
+
+def test_cluster_id_is_the_uid_of_kube_system(fake, router, hook):
+    fake.script("put a.1")
+    r = router(sinks={"a": hook("a")}, cluster="")
+    fake.wait("sink a records >= 1")
+    r.stop()
+    (record,) = fake.records("a")
+    assert len(record["cluster"]) == 36 and record["cluster"].count("-") == 4
