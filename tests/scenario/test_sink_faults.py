@@ -163,7 +163,10 @@ def test_401_until_the_bearer_changes(fake, router, hook, tmp_path):
     fake.script("sink a answer 401")
     r = start(fake, router, hook("a", auth={"bearer": {"file": str(secret)}}))
     fake.wait("sink a requests >= 3")
+    seen = len(fake.requests("a"))
     secret.write_text("new-secret\n")
+    # a 401 makes it look at the file, and the new one is tried at once
+    fake.wait(f"sink a requests >= {seen + 3}")
     fake.script("sink a answer 200")
     all_arrive(fake, r)
     sent = [request["headers"]["authorization"] for request in fake.requests("a")]
