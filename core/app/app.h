@@ -34,7 +34,7 @@ typedef struct er_app_config {
 
 extern const er_schema er_app_schema;
 
-/* Loads file and compiles its routes, collecting all problems. *table may be NULL on error. */
+/* Loads file and compiles its routes, collecting all problems; on error both are NULL. */
 er_status er_app_load(const char *file, er_app_config **config, er_route_table **table,
                       er_problems *problems);
 

@@ -7,7 +7,7 @@
 
 typedef struct check_options {
     const char *file;
-    bool print, strict;
+    bool print, strict, cluster;
 } check_options;
 
 static int parse_options(int argc, char **argv, check_options *out) {
@@ -19,6 +19,8 @@ static int parse_options(int argc, char **argv, check_options *out) {
             out->file = argv[++i];
         } else if (strcmp(argv[i], "--print") == 0) {
             out->print = true;
+        } else if (strcmp(argv[i], "--cluster") == 0) {
+            out->cluster = true;
         } else if (strcmp(argv[i], "--strict") == 0) {
             out->strict = true;
         } else {
@@ -64,6 +66,24 @@ static int verdict(const check_options *options, const er_problems *problems) {
     return ER_EXIT_OK;
 }
 
+/* Which API server the router would watch; it is not asked anything. */
+static int print_cluster(const er_app_config *config) {
+    er_kube_config *kube = NULL;
+    er_err err;
+    if (er_kube_config_load(&config->kubernetes, &kube, &err) != ER_OK) {
+        (void)fprintf(stderr, "%s\n", err.msg);
+        return ER_EXIT_USAGE;
+    }
+    er_buf text;
+    er_buf_init(&text, 65536);
+    er_buf_putf(&text, "API server:  %s\ncredentials: %s\n", er_kube_config_server(kube),
+                er_kube_config_origin(kube));
+    int code = er_print(&text);
+    er_buf_fini(&text);
+    er_kube_config_free(kube);
+    return code;
+}
+
 int er_cmd_check(int argc, char **argv) {
     check_options options = {0};
     int code = parse_options(argc, argv, &options);
@@ -85,6 +105,9 @@ int er_cmd_check(int argc, char **argv) {
         er_config_print(&er_app_schema, config, &text);
         code = er_print(&text);
         er_buf_fini(&text);
+    }
+    if (code == ER_EXIT_OK && options.cluster) {
+        code = print_cluster(config);
     }
     er_route_table_free(table);
     if (config != NULL) {

@@ -10,7 +10,8 @@
 
 const er_command er_commands[] = {
     {"run", "run -c FILE", "run the router", er_cmd_run},
-    {"check", "check -c FILE [--print] [--strict]", "check a configuration", er_cmd_check},
+    {"check", "check -c FILE [--print] [--strict] [--cluster]", "check a configuration",
+     er_cmd_check},
     {"schema", "schema config|record|reference", "print a schema, or the configuration reference",
      er_cmd_schema},
     {"version", "version", "print the version", er_cmd_version},
@@ -78,7 +79,7 @@ int er_cmd_help(int argc, char **argv) {
     er_buf_puts(&text, "eventrouter: Kubernetes Events into your log and SIEM stacks, complete and "
                        "in time.\n\nUsage: eventrouter COMMAND\n\n");
     for (const er_command *c = er_commands; c->name != NULL; c++) {
-        er_buf_putf(&text, "  %-38s %s\n", c->usage, c->summary);
+        er_buf_putf(&text, "  %-47s %s\n", c->usage, c->summary);
     }
     er_buf_puts(&text, "\nExit codes: 0 success, 1 run-time failure, 2 bad configuration or "
                        "usage.\n");

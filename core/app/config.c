@@ -135,26 +135,36 @@ const er_schema er_app_schema = {
     .check_struct = check_config,
 };
 
+/* Also of a file with errors, to say all at once; but without sinks, or with too many, each name
+ * would only repeat that. */
+static er_status compile_routes(const er_app_config *config, er_route_table **table,
+                                er_problems *problems) {
+    if (config->sinks.n == 0 || config->sinks.n > ER_SINKS_MAX) {
+        return ER_E_CONFIG;
+    }
+    er_cfg_text names[ER_SINKS_MAX];
+    const er_cfg_variant *sinks = config->sinks.v;
+    for (size_t i = 0; i < config->sinks.n; i++) {
+        names[i] = sinks[i].name;
+    }
+    return er_route_table_new(&config->routes, names, config->sinks.n, table, problems);
+}
+
 er_status er_app_load(const char *file, er_app_config **config, er_route_table **table,
                       er_problems *problems) {
     void *loaded = NULL;
     *config = NULL;
     *table = NULL;
     er_status status = er_config_load(file, &er_app_schema, &loaded, problems);
+    if (loaded != NULL && compile_routes(loaded, table, problems) != ER_OK) {
+        status = ER_E_CONFIG;
+    }
     if (status != ER_OK) {
+        er_route_table_free(*table);
+        *table = NULL;
+        er_config_free(&er_app_schema, loaded);
         return status;
     }
-    er_app_config *c = loaded;
-    er_cfg_text names[ER_SINKS_MAX];
-    const er_cfg_variant *sinks = c->sinks.v;
-    for (size_t i = 0; i < c->sinks.n; i++) {
-        names[i] = sinks[i].name;
-    }
-    status = er_route_table_new(&c->routes, names, c->sinks.n, table, problems);
-    if (status != ER_OK) {
-        er_config_free(&er_app_schema, c);
-        return status;
-    }
-    *config = c;
+    *config = loaded;
     return ER_OK;
 }
