@@ -83,6 +83,7 @@ struct er_variant {
 typedef struct er_cfg_text {
     char *s;
     er_pos pos;
+    bool is_bad; /* had a problem, which was reported: nothing more needs to be said of it */
 } er_cfg_text;
 
 typedef struct er_cfg_strings {
@@ -106,9 +107,9 @@ typedef struct er_cfg_secret {
 
 typedef struct er_cfg_variant {
     er_cfg_text name; /* the key of the map */
-    const char *type; /* er_variant.name */
+    const char *type; /* er_variant.name; NULL after an error: it was not to be had */
     const void *user; /* er_variant.user */
-    void *config;     /* er_variant.size bytes, filled by er_variant.rows */
+    void *config;     /* er_variant.size bytes, filled by er_variant.rows; NULL as type is */
     er_pos pos;       /* of the body */
 } er_cfg_variant;
 
@@ -151,8 +152,10 @@ typedef struct er_schema {
     er_status (*check_struct)(const void *value, er_err *err); /* optional */
 } er_schema;
 
-/* Reads, checks and fills. Problems go to problems; *config is set when there were no errors
- * (warnings do not matter). Returns ER_OK or ER_E_CONFIG. file "-" is not special. */
+/* Reads, checks and fills. Problems go to problems. Returns ER_OK, also with warnings, or
+ * ER_E_CONFIG. After errors *config is only good for finding more of them: values that had one keep
+ * their defaults, lists and maps their items, so that names still resolve. It is NULL when the file
+ * could not be read as a tree. The caller frees *config in every case. file "-" is not special. */
 er_status er_config_load(const char *file, const er_schema *schema, void **config,
                          er_problems *problems);
 /* The same from memory, for tests and fuzzing. */

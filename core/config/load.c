@@ -75,19 +75,14 @@ er_status er_config_parse(const char *text, size_t n, const er_schema *schema, v
     }
     er_problems_source(problems, text, n);
     er_tree tree;
-    void *filled = er_config_defaults(schema);
     if (er_tree_parse(&tree, text, n, problems)) {
-        er_tree_read(tree.root, schema, filled, problems);
+        *config = er_config_defaults(schema);
+        er_tree_read(tree.root, schema, *config, problems);
     } else {
         mask_lines(problems, kept, schema);
     }
     er_tree_free(&tree);
-    if (problems->errors > errors) {
-        er_config_free(schema, filled);
-        return ER_E_CONFIG;
-    }
-    *config = filled;
-    return ER_OK;
+    return problems->errors > errors ? ER_E_CONFIG : ER_OK;
 }
 
 er_status er_config_load(const char *file, const er_schema *schema, void **config,

@@ -272,18 +272,18 @@ static void read_struct(reader *r, const er_field *f, const er_node *node, void 
 }
 
 static void read_text(reader *r, const er_field *f, const er_node *node, er_cfg_text *out) {
+    size_t before = r->problems->errors;
     *out = (er_cfg_text){.s = er_str_dup(node->text), .pos = node->pos};
     if (node->kind != ER_NODE_SCALAR) {
         er_mask_unread(r->problems, r->schema, NULL, node);
         ERROR(r, node->pos, "expected a text, found a %s",
               node->kind == ER_NODE_MAP ? "map" : "list");
-    } else if (node->reported) {
-        return;
-    } else if (er_node_is_null(node)) {
+    } else if (er_node_is_null(node) && !node->reported) {
         ERROR(r, node->pos, "an item without a value; write \"\" for an empty text");
-    } else {
+    } else if (!node->reported) {
         (void)check_text(r, f, out->s, node->pos);
     }
+    out->is_bad = node->reported || r->problems->errors > before;
 }
 
 static void read_strings(reader *r, const er_field *f, const er_node *node, er_cfg_strings *out) {
@@ -411,7 +411,8 @@ static void read_kind(reader *r, const er_field *f, const er_node *body, const e
 }
 
 static void read_variant(reader *r, const er_field *f, const er_node *node, er_cfg_variant *out) {
-    *out = (er_cfg_variant){.name = {er_str_dup(node->key), node->key_pos}, .pos = node->pos};
+    *out = (er_cfg_variant){.name = {.s = er_str_dup(node->key), .pos = node->key_pos},
+                            .pos = node->pos};
     (void)check_text(r, f, out->name.s, node->key_pos);
     if (node->kind != ER_NODE_MAP && !er_node_is_null(node)) {
         found_other(r, f, node);

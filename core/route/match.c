@@ -33,7 +33,11 @@ static er_status term_init(er_match_term *term, size_t value_at, const er_cfg_st
     *term = (er_match_term){.value_at = value_at};
     term->any = er_xcalloc(list->n + 1, sizeof *term->any);
     term->none = er_xcalloc(list->n + 1, sizeof *term->none);
+    er_status status = ER_OK;
     for (size_t i = 0; i < list->n; i++) {
+        if (list->v[i].is_bad) {
+            continue;
+        }
         er_str text = er_str_of(list->v[i].s);
         bool is_none = er_str_starts(text, "!");
         if (is_none) {
@@ -44,15 +48,14 @@ static er_status term_init(er_match_term *term, size_t value_at, const er_cfg_st
         er_err err;
         if (er_pattern_new(text, &pattern, &err) != ER_OK) {
             er_problems_add(problems, false, list->v[i].pos, path, "%s", err.msg);
-            return ER_E_CONFIG;
-        }
-        if (is_none) {
+            status = ER_E_CONFIG;
+        } else if (is_none) {
             term->none[term->none_n++] = pattern;
         } else {
             term->any[term->any_n++] = pattern;
         }
     }
-    return ER_OK;
+    return status;
 }
 
 er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, const char *path,

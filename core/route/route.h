@@ -49,7 +49,9 @@ typedef er_pattern_scratch er_route_scratch;
 
 /* routes: of er_route_settings. sinks: names in the order of their bits. Problems (unknown sinks,
  * routes that cannot be reached, sinks that no route names, gap records that no route takes) go to
- * problems with their positions; returns ER_E_CONFIG when one of them is an error. */
+ * problems with their positions; returns ER_E_CONFIG when one of them is an error. Also for
+ * settings that had errors: what is in problems is not said again, and there are no warnings, which
+ * half a table would give wrongly. */
 er_status er_route_table_new(const er_cfg_list *routes, const er_cfg_text *sinks, size_t sinks_n,
                              er_route_table **out, er_problems *problems);
 void er_route_table_free(er_route_table *table);

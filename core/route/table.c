@@ -60,12 +60,12 @@ static er_status route_init(route *r, size_t index, const er_route_settings *set
     r->final = settings->final;
     for (size_t i = 0; i < settings->sinks.n; i++) {
         const er_cfg_text *name = &settings->sinks.v[i];
-        int bit = find_sink(sinks, sinks_n, name->s);
-        if (bit < 0) {
+        int bit = name->is_bad ? -1 : find_sink(sinks, sinks_n, name->s);
+        if (bit < 0 && !name->is_bad) {
             (void)snprintf(path, sizeof path, "routes[%zu].sinks[%zu]", index, i);
             unknown_sink(name, sinks, sinks_n, path, problems);
             status = ER_E_CONFIG;
-        } else {
+        } else if (bit >= 0) {
             r->sinks |= 1ULL << bit;
         }
     }
@@ -149,7 +149,7 @@ er_status er_route_table_new(const er_cfg_list *routes, const er_cfg_text *sinks
         er_route_table_free(table);
         return status;
     }
-    if (table->has_routes) {
+    if (table->has_routes && problems->errors == 0) {
         warn_unreachable(table, routes, problems);
         warn_sinks(table, sinks, sinks_n, problems);
         warn_gaps(table, routes, problems);

@@ -276,6 +276,42 @@ static void test_no_file(void **state) {
     er_problems_fini(&problems);
 }
 
+/* After errors the rest can still be looked at: names stay, what was bad has its default. */
+static void test_what_is_left_after_errors(void **state) {
+    (void)state;
+    static const char text[] = "count: 0\nlevel: debug\nnames: [~, a, b c, [x]]\nsinks:\n"
+                               "  a: {type: nothing}\n  b: 5\n  c: {type: hook}\n";
+    er_problems problems;
+    er_problems_init(&problems, "x.yaml");
+    void *config = NULL;
+    assert_int_equal(er_config_parse(text, strlen(text), &sample_schema, &config, &problems),
+                     ER_E_CONFIG);
+    assert_int_equal(problems.errors, 7);
+    const sample *s = config;
+    assert_non_null(s);
+    void *defaults = er_config_defaults(&sample_schema);
+    assert_int_equal(s->count, ((sample *)defaults)->count);
+    er_config_free(&sample_schema, defaults);
+    assert_int_equal(s->names.n, 4);
+    static const bool is_bad[] = {true, false, true, true};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(s->names.v[i].is_bad, is_bad[i]);
+    }
+    assert_string_equal(s->names.v[1].s, "a");
+    const er_cfg_variant *v = s->sinks.v;
+    assert_int_equal(s->sinks.n, 3);
+    assert_string_equal(v[0].name.s, "a");
+    assert_null(v[0].type);
+    assert_null(v[0].config);
+    assert_string_equal(v[1].name.s, "b");
+    assert_null(v[1].config);
+    assert_string_equal(v[2].name.s, "c");
+    assert_string_equal(v[2].type, "hook");
+    assert_non_null(v[2].config);
+    er_config_free(&sample_schema, config);
+    er_problems_fini(&problems);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
@@ -289,6 +325,7 @@ int main(void) {
         cmocka_unit_test(test_literal_secrets_are_warned_of),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_what_is_left_after_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

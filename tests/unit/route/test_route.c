@@ -110,6 +110,7 @@ static er_status make(const char *yaml, void **config, er_route_table **table,
     er_problems_init(problems, "t.yaml");
     *table = NULL;
     if (er_config_parse(yaml, strlen(yaml), &schema, config, problems) != ER_OK) {
+        er_config_free(&schema, *config);
         *config = NULL;
         return ER_E_CONFIG;
     }

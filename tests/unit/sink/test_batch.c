@@ -163,6 +163,10 @@ static test_config *parsed(const char *yaml, er_status want) {
     void *config = NULL;
     assert_int_equal(er_config_parse(yaml, strlen(yaml), &test_schema, &config, &problems), want);
     er_problems_fini(&problems);
+    if (want != ER_OK) {
+        er_config_free(&test_schema, config);
+        return NULL;
+    }
     return config;
 }
 

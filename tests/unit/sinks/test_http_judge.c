@@ -477,6 +477,7 @@ static void expect_refused(const char *yaml, const char *want) {
     assert_int_equal(er_config_parse(yaml, strlen(yaml), &schema, &config, &problems), ER_E_CONFIG);
     assert_int_equal(problems.n, 1);
     assert_string_equal(problems.v[0].message, want);
+    er_config_free(&schema, config);
     er_problems_fini(&problems);
 }
 
