@@ -1,7 +1,9 @@
 """The line as it should be: Events in, records out, nothing lost, nothing twice."""
 import json
+import os
+import subprocess
 
-from conftest import ROOT, keys
+from conftest import BIN, ROOT, keys
 
 
 def test_list_then_watch(fake, router, hook):
@@ -146,3 +148,19 @@ def test_every_request_says_who_asks(fake, router, hook):
         assert request["headers"]["authorization"] == "Bearer a-token"
         if request["kind"] == "watch":
             assert "accept-encoding" not in request["headers"]
+
+
+def test_check_names_the_cluster(fake, router, hook):
+    """Without asking it anything."""
+    r = router(sinks={"a": hook("a")})
+    fake.wait("watches open >= 1")
+    asked = fake.counter("requests")
+    done = subprocess.run([BIN / "eventrouter", "check", "-c", r.directory / "config.yaml",
+                           "--cluster"], capture_output=True, text=True, check=True)
+    assert done.stdout == (f"API server:  {fake.api}\n"
+                           f"credentials: {r.directory}/kubeconfig, context fake\n")
+    assert fake.counter("requests") == asked
+    nowhere = {"PATH": os.environ["PATH"], "HOME": str(r.directory)}
+    done = subprocess.run([BIN / "eventrouter", "check", "-c", ROOT / "config/examples/first.yaml",
+                           "--cluster"], capture_output=True, text=True, env=nowhere, check=False)
+    assert done.returncode == 2 and "no credentials" in done.stderr
