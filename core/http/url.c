@@ -77,7 +77,7 @@ er_status er_http_target_init(er_http_target *target, const char *url, const cha
     char *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
     bool https = scheme != NULL && strcmp(scheme, "https") == 0;
     er_status status = ER_OK;
-    if (code != CURLUE_OK || host == NULL || port == NULL) {
+    if (code != CURLUE_OK || scheme == NULL || host == NULL || port == NULL) {
         status = er_err_set(err, ER_E_INVAL, "the URL cannot be used: %s", curl_url_strerror(code));
     } else if (!https && strcmp(scheme, "http") != 0) {
         status = er_err_set(err, ER_E_INVAL, "the URL cannot be used: neither http nor https");
