@@ -114,10 +114,11 @@ er_status er_http_sink_check(const void *config, er_err *err) {
     if (status != ER_OK) {
         return status;
     }
-    /* The header that auth sets; "" when it sets none. */
+    /* The header that auth sets; apiKey.header has a default also when there is no key. */
+    bool is_key = c->auth.api_key.value.kind != ER_SECRET_UNSET;
     bool is_standard = c->auth.basic.username[0] != '\0' || c->auth.bearer.kind != ER_SECRET_UNSET;
-    const char *name = is_standard ? "Authorization" : c->auth.api_key.header;
-    if (has_header(c, c->headers.n, name)) {
+    const char *name = is_key ? c->auth.api_key.header : "Authorization";
+    if ((is_key || is_standard) && has_header(c, c->headers.n, name)) {
         return er_err_set(err, ER_E_CONFIG, "has %s in both auth and headers; remove one of them",
                           name);
     }

@@ -488,6 +488,9 @@ static void test_settings_that_do_not_fit_together(void **state) {
     expect_refused("url: http://127.0.0.1:1/\nheaders: {Authorization: {env: HOME}}\n"
                    "auth: {bearer: {env: HOME}}\n",
                    "has Authorization in both auth and headers; remove one of them");
+    expect_refused("url: http://127.0.0.1:1/\nheaders: {x-api-key: {env: HOME}}\n"
+                   "auth: {apiKey: {value: {env: HOME}}}\n",
+                   "has X-API-Key in both auth and headers; remove one of them");
 }
 
 int main(void) {
