@@ -1,7 +1,8 @@
 """Configurations through `eventrouter check`: bad ones with their golden messages, hostile ones,
 and what is made from the same rows: the effective configuration, the JSON Schema, the reference.
 
-tests/golden/config/bad/NAME.yaml must give exactly NAME.err. A new message is looked at by a person:
+tests/golden/config/bad/NAME.yaml must give exactly NAME.err, good/NAME.yaml no word. A new message
+is looked at by a person:
     cd tests/golden/config && eventrouter check -c bad/NAME.yaml 2>bad/NAME.err"""
 import json
 import os
@@ -11,11 +12,13 @@ import subprocess
 
 import jsonschema
 import pytest
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/dev/bin")) / "eventrouter"
 GOLDEN = ROOT / "tests/golden/config"
 BAD = sorted(path.stem for path in (GOLDEN / "bad").glob("*.yaml"))
+GOOD = sorted((GOLDEN / "good").glob("*.yaml")) + sorted((ROOT / "config/examples").glob("*.yaml"))
 SANITIZERS = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
 
 
@@ -36,7 +39,7 @@ def check(tmp_path, text, *args, **options):
 
 
 def test_there_are_enough_bad_files():
-    assert len(BAD) >= 80
+    assert len(BAD) >= 95
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -125,6 +128,78 @@ def test_warnings(tmp_path):
     assert check(tmp_path, text, "--strict") == (2, b"", expected)
 
 
+PLANTED = "hunter2-PLANTED"
+PLANTS = """\
+sinks:
+  bearer: {type: webhook, url: "http://127.0.0.1:9/", auth: {bearer: PLANTED}}
+  basic:
+    type: webhook
+    url: http://127.0.0.1:9/
+    auth: {basic: {username: u, password: 'PLANTED'}}
+  inside: {type: webhook, url: "http://127.0.0.1:9/x?token=PLANTED"}
+  header:
+    type: webhook
+    url: http://127.0.0.1:9/
+    headers:
+      X-Api-Key: |-
+        PLANTED
+""".replace("PLANTED", PLANTED)
+# A mistake on the line of a secret, beside it or above it.
+MISTAKES = [("bearer: {type", "bearer: {tpye"), ("auth: {bearer", "auth: {baerer"),
+            ("auth: {basic", "auth: {baisc"), ("username: u", "username: []"),
+            ("headers:", "header:"), ("'}}", "}}"), ("type: webhook", "type: webhok"),
+            ("X-Api-Key", "X Api Key"), ("sinks:", "sinkz:"), (":9/x", ":x/x"),
+            ("http://127.0.0.1:9/x", "htp://127.0.0.1:9/x"),
+            ("http://", f"http://u:{PLANTED}@:")]
+
+
+def test_a_planted_secret_is_never_written(tmp_path):
+    for args in (["check"], ["check", "--print"], ["check", "--strict"]):
+        code, out, err = check(tmp_path, PLANTS, *args[1:])
+        assert code == (2 if "--strict" in args else 0), err
+        assert err.count(b": warning: ") >= 3
+        assert PLANTED.encode() not in out + err
+    assert b"***" in check(tmp_path, PLANTS, "--print")[1]
+
+
+@pytest.mark.parametrize("old,new", MISTAKES)
+def test_a_planted_secret_beside_a_mistake(tmp_path, old, new):
+    assert old in PLANTS
+    text = PLANTS.replace(old, new)
+    for command in ("check", "run"):
+        (tmp_path / "x.yaml").write_text(text)
+        code, out, err = run(command, "-c", "x.yaml", cwd=tmp_path)
+        assert (code, out) == (2, b"")
+        assert b": error: " in err
+        assert PLANTED.encode() not in err
+
+
+def test_a_planted_secret_is_not_logged(tmp_path):
+    """`run` ends at once: there is no API server to be had."""
+    (tmp_path / "x.yaml").write_text(PLANTS + "kubernetes: {kubeconfig: /nonexistent/kubeconfig}\n"
+                                     "log: {level: debug, format: json}\n")
+    code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path)
+    assert code != 0
+    assert b"/nonexistent/kubeconfig" in err
+    assert PLANTED.encode() not in out + err
+
+
+def test_missing_secret_file(tmp_path):
+    """Here it is a warning: the file may be there where the router runs. There it is the end."""
+    (tmp_path / "x.yaml").write_text(
+        "log: {format: json}\nsinks:\n  hook:\n    type: webhook\n    url: https://hooks.example/\n"
+        "    auth: {bearer: {file: /nonexistent/token}}\n")
+    code, out, err = run("check", "-c", "x.yaml", cwd=tmp_path)
+    assert (code, out) == (0, b"")
+    assert err.endswith(b"x.yaml: ok, 1 warning\n")
+    assert b": warning: " in err and b"sinks.hook.auth.bearer" in err
+    assert b"/nonexistent/token" in err
+    assert run("check", "-c", "x.yaml", "--strict", cwd=tmp_path)[0] == 2
+    code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path)
+    assert (code, out) == (2, b"")
+    assert b"sinks.hook.auth.bearer" in err and b"/nonexistent/token" in err
+
+
 EVERYTHING = {
     "cluster": "prod: eu1 #1", "log": {"level": "warning", "format": "text"},
     "admin": {"listen": "127.0.0.1:9090"},
@@ -176,6 +251,19 @@ def test_print_loads_again(tmp_path):
         assert line in first.splitlines()
 
 
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good(tmp_path, path):
+    """Accepted; --print writes what loads again and prints itself."""
+    code, first, err = run("check", "-c", path, "--print", env=SECRETS)
+    assert code == 0
+    assert b": error: " not in err
+    if path.parent.name == "good":
+        assert err.decode() == f"{path}: ok\n"
+    code, again, err = check(tmp_path, first, "--print", env=SECRETS)
+    assert code == 0, err
+    assert again == first
+
+
 @pytest.fixture(scope="module")
 def schema():
     code, out, err = run("schema", "config")
@@ -187,6 +275,26 @@ def schema():
 
 def test_schema_accepts_what_is_accepted(schema):
     assert not [error.message for error in schema.iter_errors(EVERYTHING)]
+
+
+@pytest.mark.parametrize("path", [path for path in GOOD if path.stem != "empty_values"],
+                         ids=lambda path: path.stem)
+def test_schema_accepts_good_files(schema, path):
+    """All but keys without a value: there an editor may say that one is missing."""
+    config = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    assert not [error.message for error in schema.iter_errors(config)]
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name.startswith("key_") and
+                                  "duplicate" not in name])
+def test_schema_refuses_unknown_keys(schema, name):
+    config = yaml.safe_load((GOLDEN / f"bad/{name}.yaml").read_text(encoding="utf-8"))
+    assert not schema.is_valid(config)
+
+
+def test_made_files_are_fresh():
+    for name, path in (("reference", "reference.md"), ("config", "config.schema.json")):
+        assert run("schema", name) == (0, (ROOT / "config" / path).read_bytes(), b"")
 
 
 # A change of EVERYTHING (path and value) that the program and the schema both refuse.
