@@ -61,9 +61,10 @@ def ends_with(r, delivered, rejected=0):
     ("sinks refuse\nsinks cut", "sinks listen"),
     ("sink a reset 3000", "sink a clear"),
     ("sink a answer 200 drip 1s", "sink a clear"),
+    (f"sink a answer 200 drip 1ms body {'x' * 5000}", "sink a clear"),  # the head comes in time
     ("sink a answer 503 endless", "sink a clear"),
     ("sink a hang", "sink a clear"),
-], ids=lambda text: text.partition("\n")[0])
+], ids=lambda text: text.partition("\n")[0][:32])
 def test_outage(fake, router, hook, fault, repair):
     r = start(fake, router, hook, retry={"initial": "50ms", "max": "3s"},
               timeout={"connect": "1s", "request": "300ms"})
@@ -168,6 +169,31 @@ def test_401_until_the_credential_changes(fake, router, hook, tmp_path):
     assert keys(peer.records()) == fake.versions()
     assert peer.statuses()[-4:] == [401, 200, 200, 200]
     assert not any("-secret" in str(line) for line in r.lines)
+
+
+def test_401_of_a_credential_that_was_just_replaced(fake, router, hook, tmp_path):
+    """It is read again at once, and the request repeated, without waiting as for a denial."""
+    secret = tmp_path / "bearer"
+    secret.write_text("first-secret")
+
+    def judge(headers):
+        if headers["Authorization"] == "Bearer second-secret":
+            return 200
+        replacement = tmp_path / "replacement"
+        replacement.write_text("second-secret")
+        replacement.rename(secret)
+        return 401
+
+    peer = Peer(judge)
+    r = start(fake, router, hook, url=f"http://127.0.0.1:{peer.port}/",
+              auth={"bearer": {"file": str(secret)}}, retry={"initial": "60s", "max": "60s"})
+    fake.script("burst 10")
+    peer.wait_records(10)
+    ends_with(r, 10)
+    peer.close()
+    assert peer.statuses() == [401, 200]
+    assert keys(peer.records()) == fake.versions()
+    assert not r.logged(DENIED)
 
 
 # ---- poison ----
