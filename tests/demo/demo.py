@@ -5,6 +5,7 @@ demo.py --cluster [CONTEXT]    the cluster of the usual kubeconfig, read-only
 
 The router prints its table and posts warnings to a small receiver in this program, which shows what it
 gets. Ends on Ctrl-C; without a terminal by itself within 30 seconds."""
+import _thread
 import argparse
 import datetime
 import http.client
@@ -12,6 +13,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -33,9 +35,35 @@ PRINTING = threading.Lock()
 
 
 def say(text="", colour=None):
+    """Whole lines only; when nobody reads them any more, that is as Ctrl-C."""
+    text = fold(text)
     with PRINTING:
-        sys.stdout.write(f"\x1b[{colour}m{text}\x1b[0m\n" if COLOUR and colour else f"{text}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"\x1b[{colour}m{text}\x1b[0m\n" if COLOUR and colour
+                             else f"{text}\n")
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _thread.interrupt_main()
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def fold(text):
+    """On a terminal: broken between words, so that its end is seen; further lines are indented."""
+    width = shutil.get_terminal_size((120, 24)).columns
+    if not TERMINAL or len(plain(text)) <= width or "\n" in text:
+        return text
+    lines, current = [], ""
+    for word in re.findall(r" *[^ ]+", text):
+        if current and len(plain(current + word)) > width:
+            lines.append(current)
+            current = " " * 13 + word.lstrip()  # below LAST SEEN
+        else:
+            current += word
+    return "\n".join([*lines, current])
 
 
 def tell(text):
@@ -138,18 +166,11 @@ class Router:
         self.process = None
 
     def start(self):
-        width = shutil.get_terminal_size((120, 24)).columns if TERMINAL else 0
-
-        def table(line):
-            plain_extra = len(line) - len(plain(line))
-            say(line[:width + plain_extra - 1] + "\x1b[0m" if COLOUR and width
-                and len(plain(line)) > width else line)
-
         def log(line):
             self.log.append(line)
             with open(self.log_path, "a") as file:
                 file.write(line + "\n")
-        self.process = Process([BIN / "eventrouter", "run", "-c", self.path], table, log)
+        self.process = Process([BIN / "eventrouter", "run", "-c", self.path], say, log)
 
     def end(self):
         code = self.process.end(5)
@@ -168,18 +189,6 @@ class Router:
             if found.get("message") == "ledger":
                 return found
         return None
-
-
-def plain(line):
-    out, skipping = [], False
-    for c in line:
-        if c == "\x1b":
-            skipping = True
-        elif skipping:
-            skipping = not c.isalpha()
-        else:
-            out.append(c)
-    return "".join(out)
 
 
 def show_ledger(router):
@@ -238,6 +247,7 @@ def play_incident(directory, speed):
         "users": [{"name": "demo", "user": {}}],
         "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "demo"}}]}))
     router = Router(directory, receiver, {"kubeconfig": str(kubeconfig)}, "demo")
+    failed = False
     say("A scripted API server plays an incident. The router prints the table of all Events and posts")
     say("the warnings to a receiver, whose requests are shown as \"receiver:\". Ctrl-C ends it.")
     say()
@@ -257,7 +267,10 @@ def play_incident(directory, speed):
         time.sleep(1)  # what is on its way to the screen
     except KeyboardInterrupt:
         say()
-    code = router.end()
+    except (RuntimeError, OSError) as failure:
+        say(f"{failure}; what the router said:\n  " + "\n  ".join(router.log[-5:]), "31")
+        failed = True
+    code = 1 if router.end() != 0 or failed else 0
     fake.end()
     balanced = show_ledger(router)
     if balanced and code == 0:
@@ -269,14 +282,19 @@ def play_incident(directory, speed):
 
 def watch_cluster(directory, context):
     receiver = Receiver()
-    router = Router(directory, receiver, {"context": context} if context else {}, "")
+    kubernetes = {"context": context} if context else {}
+    router = Router(directory, receiver, kubernetes, "demo")
     named = subprocess.run([BIN / "eventrouter", "check", "-c", router.path, "--cluster"],
                            capture_output=True, text=True, check=False)
     if named.returncode != 0:
         say(named.stderr.splitlines()[-1], "31")
         return 2
     say(named.stdout.rstrip())
-    say("Its Events are listed and watched, nothing else; nothing is written. Ctrl-C ends it"
+    # In records the cluster has the context's name, which people know, and not a uid.
+    _, said, name = named.stdout.rstrip().rpartition(", context ")
+    router = Router(directory, receiver, kubernetes, name if said else "in-cluster")
+    say("Its Events are listed and watched, and namespace kube-system is asked for its uid; nothing is")
+    say("written. Ctrl-C ends it"
         + ("." if TERMINAL else f", or {LIMIT_S} seconds."))
     say()
     told = set()
@@ -310,6 +328,8 @@ def main():
                         help="watch the cluster of your kubeconfig, read-only")
     parser.add_argument("--speed", type=float, default=1.0, help="how fast the incident is played")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="eventrouter-demo-") as name:
         directory = pathlib.Path(name)
         if options.cluster is not None:
