@@ -30,6 +30,7 @@ static const er_field api_key_rows[] = {
     {.key = "value",
      .type = ER_FIELD_SECRET,
      .offset = AT(api_key.value),
+     .flags = ER_FIELD_REQUIRED,
      .help = "The whole value of that header; a text, {file: PATH} or {env: NAME}."},
     {.key = NULL},
 };
