@@ -326,7 +326,8 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.split("\n")[0])
     parser.add_argument("--cluster", nargs="?", const="", metavar="CONTEXT",
                         help="watch the cluster of your kubeconfig, read-only")
-    parser.add_argument("--speed", type=float, default=1.0, help="how fast the incident is played")
+    parser.add_argument("--speed", type=float, default=0.7 if TERMINAL else 1.15,
+                        help="how fast the incident is played")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -48,7 +48,7 @@ def test_story_fits_into_30_seconds():
         story = importlib.import_module("incident")
     finally:
         sys.path.remove(str(ROOT / "tests/demo"))
-    assert story.STORY[-1][0] <= story.END <= 27
+    assert story.STORY[-1][0] <= story.END <= 27  # at 1.15 times the speed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
