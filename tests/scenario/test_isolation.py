@@ -49,6 +49,7 @@ def test_a_drops(fake, router, hook, overflow, kept):
     assert fake.state()["sinks"]["a"]["hanging"] == 1
     assert r.metric("sink_dropped_total", sink="a", reason="queue_full") == 50
     assert r.metric("sink_dropped_total", sink="b") == 0
+    assert r.metric("notices_lost_total") == 0
     assert r.metric("sink_queue_records", sink="a") == QUEUE
     assert r.metric("watch_blocked_seconds_total") == 0
     fake.script("sink a clear")
