@@ -85,6 +85,16 @@ def test_hung_sink_with_batches(fake, router, hook):
     assert line["inFlight"] >= 4
 
 
+def test_lingering_batch_is_sent(fake, router, hook):
+    """Nothing more will come, so a batch does not wait for it."""
+    r = start(fake, router, hook, grace=LONG, batch={"records": 10, "linger": LONG})
+    fake.script("burst 5")
+    r.wait_metric(lambda v: v == 5, "sink_enqueued_total", sink="a")
+    assert stop(r) < SPARE
+    assert r.sink_ledger("a") == left(5, 5, 0, 0)
+    assert keys(fake.records("a")) == fake.versions()
+
+
 @pytest.mark.parametrize("answer", ["503", "503 retry-after 30", "401", "302"])
 def test_sink_that_is_waited_for(fake, router, hook, answer):
     """Between two attempts."""
