@@ -284,6 +284,8 @@ static bool get(const fake_conn *conn, er_buf *out) {
         put_watches(f->api->watches, out);
     } else if (er_str_eqc(path, "/history")) {
         put_history(f->store, (size_t)from, out);
+    } else if (er_str_starts(path, "/ages/") && path.n > 6) {
+        fake_measure_put(fake_sink_get(f->sinks, (er_str){path.p + 6, path.n - 6}), out);
     } else if (er_str_starts(path, "/sink/") && path.n > 6) {
         put_received(fake_sink_get(f->sinks, (er_str){path.p + 6, path.n - 6}), (size_t)from, out);
     } else {
@@ -309,7 +311,7 @@ void fake_control_request(fake_conn *conn) {
     } else {
         answer(conn, 404, "text/plain",
                ER_STR("POST /script, /wait; GET /state, /log[?from=N], /watches, "
-                      "/history[?from=N], /sink/NAME[?from=N]\n"));
+                      "/history[?from=N], /sink/NAME[?from=N], /ages/NAME\n"));
     }
     er_buf_fini(&out);
 }

@@ -38,6 +38,7 @@ void fake_sinks_fini(fake_sinks *sinks) {
             received_free(sink->received[i]);
         }
         free(sink->received);
+        free(sink->latencies);
         free(sink->name);
         free(sink);
     }
@@ -233,7 +234,8 @@ void fake_sink_progress(fake_conn *conn) {
 
 /* For the bench: nothing is kept. */
 static void discard(fake_conn *conn, fake_sink *sink) {
-    size_t records = fake_json_records(conn->request.body);
+    er_str body = conn->request.body;
+    size_t records = sink->measure ? fake_measure(sink, body) : fake_json_records(body);
     count(conn, sink, records, conn->request.body_n);
     sink->accepted += records;
     conn->fake->sinks->accepted += records;

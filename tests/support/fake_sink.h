@@ -46,6 +46,9 @@ typedef struct fake_sink {
     fake_poison *poisons;
     uint64_t max_body; /* bytes; 0: none */
     bool hang, discard;
+    bool measure; /* with discard: records are found by their first member, and times kept */
+    uint32_t *latencies; /* microseconds from a record's time to its arrival */
+    size_t latencies_n, latencies_cap;
     uint64_t refuse_left, reset_left, reset_bytes; /* requests; bytes of the body */
 } fake_sink;
 
@@ -62,6 +65,10 @@ fake_sink *fake_sink_get(fake_sinks *sinks, er_str name);
 er_status fake_sink_command(fake_sinks *sinks, fake_words *words, er_err *err);
 /* Answers what hangs. */
 void fake_sink_resume(fake_sinks *sinks, fake_sink *sink);
+
+/* fake_measure.c: counts the records of a body and keeps how old each was. */
+size_t fake_measure(fake_sink *sink, er_str body);
+void fake_measure_put(const fake_sink *sink, er_buf *out); /* an array, in order of arrival */
 
 /* fake_sink_script.c */
 void fake_reply_free(fake_reply *reply);

@@ -32,7 +32,7 @@ void fake_sink_clear(fake_sink *sink) {
         free(poison);
     }
     sink->max_body = 0;
-    sink->discard = false;
+    sink->discard = sink->measure = false;
     sink->refuse_left = sink->reset_left = 0;
 }
 
@@ -189,13 +189,16 @@ static er_status one(fake_sinks *sinks, fake_sink *sink, fake_words *words, er_e
         fake_sink_resume(sinks, sink);
     } else if (fake_words_is(words, "discard")) {
         sink->discard = true;
+    } else if (fake_words_is(words, "measure")) {
+        sink->discard = sink->measure = true;
+        sink->latencies_n = 0;
     } else if (fake_words_is(words, "clear")) {
         fake_sink_clear(sink);
         fake_sink_resume(sinks, sink);
     } else {
         return er_err_set(err, ER_E_INVAL,
                           "\"%s\": a sink has answer, redirect, poison, max-body, refuse, reset, "
-                          "hang, resume, discard, clear",
+                          "hang, resume, discard, measure, clear",
                           fake_words_peek(words));
     }
     return ER_OK;

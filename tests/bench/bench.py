@@ -1,0 +1,437 @@
+"""Measures the built router between er_fake's API server and sinks, on one machine over 127.0.0.1.
+
+Each figure is one line of JSON on standard output. Beside each stands what limits it from outside:
+`generator` is how fast a reader that does nothing gets the same bytes from the same API server.
+
+    bench.py [--quick] [FIGURE ...]
+    bench.py --compare REV [...]     the router of this tree and of another revision in turn: ratios
+"""
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMESPACES = 8
+LIMIT = 120.0  # seconds for what should take one
+
+# What makes an Event as large as a cluster's: about 1.2 kB on the wire.
+MANAGED = json.dumps([{
+    "manager": "kubelet", "operation": "Update", "apiVersion": "v1", "time": "2026-01-02T03:04:05Z",
+    "fieldsType": "FieldsV1", "fieldsV1": {
+        "f:count": {}, "f:firstTimestamp": {}, "f:involvedObject": {}, "f:lastTimestamp": {},
+        "f:message": {}, "f:reason": {}, "f:reportingComponent": {}, "f:reportingInstance": {},
+        "f:source": {"f:component": {}, "f:host": {}}, "f:type": {}}}], separators=(",", ":"))
+FIELDS = f"metadata.managedFields={MANAGED}"
+FRESH = "firstTimestamp=- lastTimestamp=- eventTime=@now"  # the record's time, in microseconds
+
+
+BIN = ROOT / "build/release/bin"  # of er_fake, whatever router is measured
+
+
+class Fake:
+    """er_fake: see tests/support/README.md for its scripts."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([BIN / "er_fake", "--until-stdin-closes"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        urls = json.loads(self.process.stdout.readline())
+        self.api, self.sinks, self.control = urls["api"], urls["sinks"], urls["control"]
+
+    def call(self, method, path, body=None):
+        port = urllib.parse.urlsplit(self.control).port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2 * LIMIT)
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            text = answer.read()
+            assert answer.status == 200, (path, body, text)
+            return text
+        finally:
+            connection.close()
+
+    def script(self, text):
+        self.call("POST", "/script", text.encode())
+
+    def wait(self, condition):
+        self.call("POST", "/wait", f"{condition} timeout {int(LIMIT * 1000)}ms".encode())
+
+    def ages_ms(self, sink):
+        return [us / 1000 for us in json.loads(self.call("GET", f"/ages/{sink}"))]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+class Router:
+    def __init__(self, directory, folder, fake, sinks, **more):
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
+            "users": [{"name": "fake", "user": {"token": "a-token"}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+        config = {"cluster": "bench", "log": {"level": "info", "format": "json"},
+                  "kubernetes": {"kubeconfig": str(kubeconfig)}, "sinks": sinks, **more}
+        path = folder / "config.yaml"
+        path.write_text(json.dumps(config))
+        self.log = open(folder / "log", "wb")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen([directory / "eventrouter", "run", "-c", path],
+                                        stdout=subprocess.DEVNULL, stderr=self.log)
+        self.pid = self.process.pid
+
+    def wait_watching(self, fake):
+        while True:
+            try:
+                fake.call("POST", "/wait", b"watches open >= 1 timeout 1s")
+                break
+            except AssertionError:
+                assert self.process.poll() is None, pathlib.Path(self.log.name).read_text()
+        time.sleep(0.3)
+
+    def cpu_s(self):
+        """User and system time of all threads, in ns steps. Threads that ended do not count; the
+        router's live as long as it does."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            total += int(pathlib.Path(f"/proc/{self.pid}/task/{task}/schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def status(self):
+        lines = pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return {line.split(":")[0]: line.split(":")[1].split() for line in lines}
+
+    def mib(self, field):
+        return int(self.status()[field][0]) / 1024
+
+    def switches(self):
+        return sum(int(v) for task in os.listdir(f"/proc/{self.pid}/task")
+                   for v in [line.split()[1] for line in pathlib.Path(
+                       f"/proc/{self.pid}/task/{task}/status").read_text().splitlines()
+                       if "ctxt_switches" in line])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(60)
+        self.log.close()
+        lines = [json.loads(line) for line in open(self.log.name)]
+        assert code == 0, lines[-5:]
+        ledger = lines[-1]
+        for sink in ledger["sinks"]:
+            assert sink["enqueued"] == (sink["delivered"] + sink["rejected"] + sink["dropped"] +
+                                        sink["queued"] + sink["inFlight"]), ledger
+        return {sink["sink"]: sink for sink in ledger["sinks"]}
+
+
+# ---- sinks -------------------------------------------------------------------------------------
+
+def webhook(fake, name="hook", **more):
+    return {"type": "webhook", "url": f"{fake.sinks}/{name}", **more}
+
+
+def sinks_for(kind, fake, folder):
+    if kind == "file":
+        return {"out": {"type": "file", "path": str(folder / "records.ndjson")}}
+    records = {"webhook": 1, "webhook-500": 500}[kind]
+    return {"out": webhook(fake, batch={"records": records, "bytes": "4MiB"})}
+
+
+QUEUES_MIB = 8  # the default byte limit of one queue
+
+
+class Arrival:
+    """When the last of n records is there."""
+
+    def __init__(self, kind, fake, folder):
+        self.kind, self.fake = kind, fake
+        self.path = folder / "records.ndjson"
+        if kind != "file":
+            fake.script("sink hook measure")
+
+    def wait(self, n):
+        """The time.time() of the last record."""
+        if self.kind != "file":
+            self.fake.wait(f"sink hook accepted >= {n}")
+            return time.time()
+        end, seen, count = time.monotonic() + LIMIT, 0, 0
+        while count < n:
+            assert time.monotonic() < end, (count, n)
+            time.sleep(0.02)
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+                file.seek(seen)
+                block = file.read()
+                seen += len(block)
+                count += block.count(b"\n")
+        return os.stat(self.path).st_mtime_ns / 1e9
+
+
+def burst(n, more=""):
+    each = n // NAMESPACES
+    return "\n".join(f"burst {each} prefix b{i} namespace ns-{i} {FIELDS} {more}"
+                     for i in range(NAMESPACES))
+
+
+@contextlib.contextmanager
+def stage():
+    with tempfile.TemporaryDirectory(prefix="er-bench-", dir=ROOT / "build") as folder:
+        fake = Fake()
+        try:
+            yield fake, pathlib.Path(folder)
+        finally:
+            fake.close()
+
+
+# ---- the generator's own limit -----------------------------------------------------------------
+
+def read_watch(fake, n):
+    """Opens a watch from now and returns a function that reads n frames and does nothing else."""
+    url = urllib.parse.urlsplit(fake.api)
+    version = json.loads(fake.call("GET", "/state"))["version"]
+    s = socket.create_connection((url.hostname, url.port))
+    s.sendall(f"GET /api/v1/events?watch=1&resourceVersion={version} HTTP/1.1\r\nHost: x\r\n"
+              f"Authorization: Bearer a-token\r\n\r\n".encode())
+
+    def drain():
+        buffer = bytearray(1 << 20)
+        seen = 0
+        while seen < n:  # a frame's one line feed, and the chunks' own: \r\n
+            got = s.recv_into(buffer)
+            assert got > 0
+            seen += buffer.count(b"}\n", 0, got)
+        s.close()
+    return drain
+
+
+def generator(n):
+    with stage() as (fake, _):
+        drain = read_watch(fake, n)
+        fake.wait("watches open >= 1")
+        fake.script("api pause\n" + burst(n))
+        start = time.time()
+        fake.script("api resume")
+        drain()
+        return n / (time.time() - start)
+
+
+# ---- figures -----------------------------------------------------------------------------------
+
+def through(router, sinks, n, seconds, cpu, **more):
+    peak = router.mib("VmHWM")
+    ledger = router.stop()
+    assert all(ledger[name]["delivered"] == n for name in sinks), ledger
+    return {"records": n, "seconds": round(seconds, 4), "recordsPerSecond": round(n / seconds),
+            "cpuSecondsPer100k": round(cpu * 1e5 / n, 3), "peakRssMiB": round(peak, 1), **more}
+
+
+def live(directory, kind, n):
+    """n Events come into being at once, the watch already open."""
+    limit = generator(n)
+    with stage() as (fake, folder):
+        arrival = Arrival(kind, fake, folder)
+        sinks = sinks_for(kind, fake, folder)
+        router = Router(directory, folder, fake, sinks)
+        router.wait_watching(fake)
+        idle = router.mib("VmRSS")
+        fake.script("api pause\n" + burst(n))
+        cpu, start = router.cpu_s(), time.time()
+        fake.script("api resume")
+        seconds = arrival.wait(n) - start
+        return through(router, sinks, n, seconds, router.cpu_s() - cpu, generator=round(limit),
+                       idleRssMiB=round(idle, 1), queuesMiB=QUEUES_MIB)
+
+
+def backlog(directory, kind, n):
+    """n Events were there before the start; seconds from exec."""
+    with stage() as (fake, folder):
+        fake.script(burst(n))
+        arrival = Arrival(kind, fake, folder)
+        sinks = sinks_for(kind, fake, folder)
+        start = time.time()
+        router = Router(directory, folder, fake, sinks)
+        seconds = arrival.wait(n) - start
+        return through(router, sinks, n, seconds, router.cpu_s(), queuesMiB=QUEUES_MIB)
+
+
+def quantile(values, q):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def follow(path, n):
+    """The age in ms of each record as it comes into the file, looked at every 0.2 ms."""
+    ages, rest = [], b""
+    end = time.monotonic() + LIMIT
+    with open(path, "rb") as file:
+        while len(ages) < n and time.monotonic() < end:
+            block = file.read()
+            if not block:
+                time.sleep(0.0002)
+                continue
+            now = time.time()
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                text = json.loads(line)["time"]
+                whole, _, micros = text[:-1].partition(".")
+                then = (time.mktime(time.strptime(whole + " UTC", "%Y-%m-%dT%H:%M:%S %Z")) -
+                        time.timezone + float("0." + (micros or "0")))
+                ages.append((now - then) * 1000)
+    return ages
+
+
+def latency(directory, kind, n):
+    """From the write at the API server to the arrival, at 500 Events a second."""
+    with stage() as (fake, folder):
+        Arrival(kind, fake, folder)
+        sinks = sinks_for(kind, fake, folder)
+        router = Router(directory, folder, fake, sinks)
+        router.wait_watching(fake)
+        cpu = router.cpu_s()
+        start = time.time()
+        fake.script(f"background burst {n} rate 500 {FIELDS} {FRESH}")
+        if kind == "file":
+            ages = follow(folder / "records.ndjson", n)
+        else:
+            fake.wait(f"sink hook accepted >= {n}")
+            ages = fake.ages_ms("hook")
+        figures = through(router, sinks, n, time.time() - start, router.cpu_s() - cpu)
+        return {"p50Ms": round(quantile(ages, 0.5), 2), "p99Ms": round(quantile(ages, 0.99), 2),
+                "maxMs": round(max(ages), 2), **figures}
+
+
+def idle(directory, seconds):
+    """Nothing happens, after 1,000 Events."""
+    with stage() as (fake, folder):
+        fake.script("sink hook measure\n" + burst(1000))
+        router = Router(directory, folder, fake, {"out": webhook(fake)})
+        fake.wait("sink hook accepted >= 1000")
+        time.sleep(1)
+        cpu, switches = router.cpu_s(), router.switches()
+        time.sleep(seconds)
+        figures = {"cpuMsPerSecond": round((router.cpu_s() - cpu) * 1000 / seconds, 3),
+                   "contextSwitchesPerSecond": round((router.switches() - switches) / seconds, 1),
+                   "rssMiB": round(router.mib("VmRSS"), 1),
+                   "rssAnonMiB": round(router.mib("RssAnon"), 1),
+                   "threads": int(router.status()["Threads"][0])}
+        router.stop()
+        return figures
+
+
+def first_record(directory, runs):
+    """From exec to the first record at the webhook."""
+    times = []
+    for _ in range(runs):
+        with stage() as (fake, folder):
+            fake.script("sink hook measure\nput first")
+            start = time.time()
+            router = Router(directory, folder, fake, {"out": webhook(fake)})
+            fake.wait("sink hook accepted >= 1")
+            times.append((time.time() - start) * 1000)
+            router.stop()
+    return {"medianMs": round(statistics.median(times), 1), "minMs": round(min(times), 1),
+            "maxMs": round(max(times), 1), "runs": runs}
+
+
+def isolation(directory, n):
+    """A healthy webhook alone, and beside one that hangs (drop_oldest)."""
+    def run(hung):
+        with stage() as (fake, folder):
+            fake.script("sink hook measure\nsink hung hang")
+            sinks = {"out": webhook(fake, batch={"records": 500, "bytes": "4MiB"})}
+            if hung:
+                sinks["hung"] = webhook(fake, "hung", queue={"overflow": "drop_oldest"})
+            router = Router(directory, folder, fake, sinks, notices={"window": "1h"},
+                            shutdown={"grace": "1s"})
+            router.wait_watching(fake)
+            fake.script("api pause\n" + burst(n))
+            start = time.time()
+            fake.script("api resume")
+            fake.wait(f"sink hook accepted >= {n}")
+            seconds = time.time() - start
+            peak = router.mib("VmHWM")
+            router.stop()
+            return n / seconds, peak
+    alone, _ = run(False)
+    beside, peak = run(True)
+    return {"records": n, "aloneRecordsPerSecond": round(alone), "queuesMiB": 2 * QUEUES_MIB,
+            "besideHungRecordsPerSecond": round(beside), "ratio": round(beside / alone, 3),
+            "peakRssMiB": round(peak, 1)}
+
+
+FIGURES = {
+    **{f"live-{kind}": lambda d, q, kind=kind: live(d, kind, 20000 if q else 100000)
+       for kind in ("file", "webhook-500", "webhook")},
+    **{f"list-{kind}": lambda d, q, kind=kind: backlog(d, kind, 20000 if q else 100000)
+       for kind in ("file", "webhook-500", "webhook")},
+    **{f"latency-{kind}": lambda d, q, kind=kind: latency(d, kind, 1000 if q else 10000)
+       for kind in ("file", "webhook", "webhook-500")},
+    "isolation": lambda d, q: isolation(d, 20000 if q else 100000),
+    "first-record": lambda d, q: first_record(d, 3 if q else 7),
+    "idle": lambda d, q: idle(d, 3 if q else 20),
+}
+
+
+def build_of(revision):
+    """The router of another revision, built as ours is."""
+    folder = ROOT / "build/compare" / revision.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    for command in (["cmake", "--preset", "release"],
+                    ["cmake", "--build", "--preset", "release", "--target", "eventrouter"]):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{revision} cannot be built:\n{done.stdout}{done.stderr}")
+    return folder / "build/release/bin"
+
+
+def compare(revision, names, quick, rounds):
+    """In turn, so that what else the machine does meets both alike. Ratio: this tree / the other."""
+    other = build_of(revision)
+    for name in names:
+        runs = {BIN: [], other: []}
+        for _ in range(rounds):
+            for directory, figures in runs.items():
+                figures.append(FIGURES[name](directory, quick))
+        for key in (key for key, value in runs[BIN][0].items()
+                    if (isinstance(value, float) or key.endswith("PerSecond")) and
+                    key not in ("generator", "seconds")):
+            here, there = (statistics.median(run[key] for run in figures)
+                           for figures in runs.values())
+            print(json.dumps({"figure": name, "of": key, "this": here, revision: there,
+                              "ratio": round(here / there, 3) if there else None}), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--compare", metavar="REV", help="a revision to build and compare with")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each when comparing")
+    parser.add_argument("--quick", action="store_true", help="fewer records, for a look")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=" ".join(FIGURES))
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.figures if name not in FIGURES]
+    if unknown:
+        parser.error(f"there is no figure {unknown[0]}; there are {' '.join(FIGURES)}")
+    names = arguments.figures or list(FIGURES)
+    if arguments.compare:
+        compare(arguments.compare, names, arguments.quick, arguments.rounds)
+        return 0
+    for name in names:
+        print(json.dumps({"figure": name, **FIGURES[name](BIN, arguments.quick)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
