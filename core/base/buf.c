@@ -38,6 +38,16 @@ void er_buf_wipe(er_buf *buf) {
     er_buf_clear(buf);
 }
 
+static bool grow(er_buf *buf, size_t cap) {
+    cap = cap > buf->max + 1 ? buf->max + 1 : cap;
+    char *p = realloc(buf->p, cap);
+    if (p != NULL) {
+        buf->p = p;
+        buf->cap = cap;
+    }
+    return p != NULL;
+}
+
 char *er_buf_reserve(er_buf *buf, size_t n) {
     if (buf->bad != ER_OK) {
         return NULL;
@@ -49,17 +59,18 @@ char *er_buf_reserve(er_buf *buf, size_t n) {
     size_t need = buf->len + n + 1; /* the NUL */
     if (need > buf->cap) {
         size_t cap = buf->cap < FIRST_CAP ? FIRST_CAP : buf->cap * 2;
-        cap = cap < need ? need : cap;
-        cap = cap > buf->max + 1 ? buf->max + 1 : cap;
-        char *p = realloc(buf->p, cap);
-        if (p == NULL) {
+        if (!grow(buf, cap < need ? need : cap)) {
             buf->bad = ER_E_NOMEM;
             return NULL;
         }
-        buf->p = p;
-        buf->cap = cap;
     }
     return buf->p + buf->len;
+}
+
+void er_buf_expect(er_buf *buf, size_t n) {
+    if (buf->bad == ER_OK && buf->len + n >= buf->cap) {
+        (void)grow(buf, buf->len + n + 1);
+    }
 }
 
 void er_buf_put(er_buf *buf, const void *p, size_t n) {

@@ -33,6 +33,9 @@ void er_buf_put_u64(er_buf *buf, uint64_t v);
 /* Room for n more bytes at the end, or NULL; the caller then adds what it wrote to len. */
 char *er_buf_reserve(er_buf *buf, size_t n);
 
+/* About n more bytes are to come: room for them is made at once, if it can be had. */
+void er_buf_expect(er_buf *buf, size_t n);
+
 er_status er_buf_status(const er_buf *buf);
 er_str er_buf_str(const er_buf *buf);
 const char *er_buf_cstr(er_buf *buf); /* never NULL */

@@ -2,6 +2,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,60 @@ static void replace_nul_escapes(char *text, size_t n) {
     }
 }
 
+/* At the closing quote of the string whose opening one is at p; NULL: there is none. */
+static const char *string_end(const char *p, const char *end) {
+    const char *first = p + 1;
+    while ((p = memchr(p + 1, '"', (size_t)(end - p - 1))) != NULL) {
+        const char *slash = p;
+        while (slash > first && slash[-1] == '\\') {
+            slash--;
+        }
+        if ((p - slash) % 2 == 0) { /* else the quote is escaped */
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* Behind the closing bracket of the array whose opening one is just before p; NULL: there is none.
+ */
+static const char *array_end(const char *p, const char *end) {
+    for (size_t depth = 1; p < end; p++) {
+        if (*p == '"') {
+            p = string_end(p, end);
+            if (p == NULL) {
+                return NULL;
+            }
+        } else if (*p == '[' || *p == '{') {
+            depth++;
+        } else if (*p == ']' || *p == '}') {
+            depth--;
+            if (depth == 0) {
+                return p + 1;
+            }
+        }
+    }
+    return NULL;
+}
+
+size_t er_json_drop_array(char *text, size_t n, const char *name) {
+    char member[64];
+    size_t member_n = (size_t)snprintf(member, sizeof member, "\"%s\":[", name);
+    /* Inside of a string its quotes would be escaped, and the colon not stand behind a quote. */
+    char *at = memmem(text, n, member, member_n);
+    if (at == NULL) {
+        return n;
+    }
+    at += member_n;
+    const char *end = array_end(at, text + n);
+    if (end == NULL) {
+        return n;
+    }
+    size_t rest = (size_t)(text + n - (end - 1));
+    memmove(at, end - 1, rest);
+    return n - (size_t)(end - 1 - at);
+}
+
 er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err) {
     reset(doc);
     const char *nul = memchr(text, '\0', n);
@@ -122,6 +177,22 @@ er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err) {
 
 const er_json *er_json_get(const er_json *object, const char *key) {
     return er_json_is_object(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+}
+
+void er_json_pick(const er_json *object, const char *const *keys, size_t n, const er_json **out) {
+    memset(out, 0, n * sizeof *out);
+    size_t next = 0; /* behind the last one found */
+    for (const er_json *member = er_json_is_object(object) ? object->child : NULL; member != NULL;
+         member = member->next) {
+        for (size_t i = 0; i < n; i++) {
+            size_t at = next + i < n ? next + i : next + i - n;
+            if (keys[at][0] == member->string[0] && strcmp(keys[at], member->string) == 0) {
+                out[at] = out[at] == NULL ? member : out[at];
+                next = at + 1 < n ? at + 1 : 0;
+                break;
+            }
+        }
+    }
 }
 
 const er_json *er_json_path(const er_json *object, const char *k1, const char *k2) {

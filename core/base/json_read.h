@@ -28,8 +28,16 @@ void er_json_doc_fini(er_json_doc *doc);
  * Errors: ER_E_INVAL with the offset of the fault. */
 er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err);
 
+/* Before parsing: empties the first member of that name that is an array, wherever it stands, by
+ * moving what follows down. Returns the new length; n when there is none, or the array does not end
+ * (the parser will say it). For members that are large, come early, and are of no use. */
+size_t er_json_drop_array(char *text, size_t n, const char *name);
+
 const er_json *er_json_get(const er_json *object, const char *key); /* case counts */
 const er_json *er_json_path(const er_json *object, const char *k1, const char *k2);
+/* Finds n members of an object in one pass: out[i] is that of keys[i], NULL when it is absent. Of
+ * members with the same key the first counts. Fast when keys stand in the order of the text. */
+void er_json_pick(const er_json *object, const char *const *keys, size_t n, const er_json **out);
 er_str er_json_str(const er_json *node); /* "" when it is not a string */
 er_str er_json_get_str(const er_json *object, const char *key);
 bool er_json_int(const er_json *node, int64_t *out); /* false: not a number, or not integral */

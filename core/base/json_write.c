@@ -87,14 +87,40 @@ static void quote_special(er_buf *out, unsigned char c) {
     er_buf_put(out, escape, sizeof escape);
 }
 
+#define EACH_BYTE(b) (0x0101010101010101ULL * (b))
+#define HIGH_BITS    EACH_BYTE(0x80)
+
+/* The high bit of at least each byte of word that is zero, and of none when none is. */
+static uint64_t zero_bytes(uint64_t word) {
+    return (word - EACH_BYTE(1)) & ~word & HIGH_BITS;
+}
+
+/* Eight bytes at a time: true when all of them are plain. */
+static bool all_plain(uint64_t word) {
+    uint64_t below_blank = (word - EACH_BYTE(' ')) & ~word & HIGH_BITS;
+    return ((word & HIGH_BITS) | below_blank | zero_bytes(word ^ EACH_BYTE('"')) |
+            zero_bytes(word ^ EACH_BYTE('\\'))) == 0;
+}
+
+/* Where the plain bytes from i on end. */
+static size_t plain_until(er_str s, size_t i) {
+    for (uint64_t word; i + sizeof word <= s.n; i += sizeof word) {
+        memcpy(&word, s.p + i, sizeof word);
+        if (!all_plain(word)) {
+            break;
+        }
+    }
+    while (i < s.n && plain(s.p[i])) {
+        i++;
+    }
+    return i;
+}
+
 void er_json_quote(er_buf *out, er_str s) {
     er_buf_putc(out, '"');
     size_t i = 0;
     while (i < s.n) {
-        size_t run = i;
-        while (run < s.n && plain(s.p[run])) {
-            run++;
-        }
+        size_t run = plain_until(s, i);
         er_buf_put(out, s.p + i, run - i);
         i = run;
         if (i == s.n) {

@@ -129,8 +129,22 @@ size_t er_utf8_len(const char *p, size_t n) {
     return 0;
 }
 
-bool er_utf8_valid(er_str s) {
+#define EACH_BYTE(b) (0x0101010101010101ULL * (b)) /* that byte, eight times */
+
+/* How many bytes at the start of s are ASCII, or a few less: eight are looked at together. */
+static size_t ascii_run(const char *p, size_t n) {
     size_t i = 0;
+    for (uint64_t word; i + sizeof word <= n; i += sizeof word) {
+        memcpy(&word, p + i, sizeof word);
+        if ((word & EACH_BYTE(0x80)) != 0) {
+            break;
+        }
+    }
+    return i;
+}
+
+bool er_utf8_valid(er_str s) {
+    size_t i = s.n < sizeof(uint64_t) ? 0 : ascii_run(s.p, s.n);
     while (i < s.n) {
         size_t len = er_utf8_len(s.p + i, s.n - i);
         if (len == 0) {

@@ -139,6 +139,10 @@ bool er_delivery_offer(er_delivery *d, er_record *rec, er_ack *ack) {
     return er_queue_offer(&d->queue, rec, ack);
 }
 
+void er_delivery_wake(er_delivery *d) {
+    er_queue_wake(&d->queue);
+}
+
 er_push er_delivery_push(er_delivery *d, er_record *rec, er_ack *ack, er_deadline until) {
     return er_queue_push(&d->queue, rec, ack, until);
 }

@@ -37,10 +37,13 @@ typedef struct er_delivery_options {
 er_status er_delivery_new(const er_delivery_options *options, er_delivery **out, er_err *err);
 er_status er_delivery_start(er_delivery *d, er_err *err);
 
-/* Offers a record. True: it was taken, or dropped by policy and counted. False: the queue is full
- * and the policy is block; the record counts as queued from now on and the caller owes an
- * er_delivery_push. ack may be NULL. */
+/* Offers a record. The worker may learn of it only with er_delivery_wake, which must follow when no
+ * more is to come for now: waking a thread for every record would cost more than the record. True:
+ * it was taken, or dropped by policy and counted. False: the queue is full and the policy is block;
+ * the record counts as queued from now on and the caller owes an er_delivery_push. ack may be NULL.
+ */
 bool er_delivery_offer(er_delivery *d, er_record *rec, er_ack *ack);
+void er_delivery_wake(er_delivery *d);
 
 typedef enum er_push { ER_PUSH_TAKEN, ER_PUSH_FULL, ER_PUSH_GIVEN_UP } er_push;
 /* Waits for room until the deadline, after a refused offer. FULL: call again. GIVEN_UP: after

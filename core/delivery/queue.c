@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define WAKE_AT 64 /* records; a waiting worker is woken for fewer only by er_queue_wake */
+
 void er_queue_init(er_queue *q, const er_sink_settings *settings) {
     *q = (er_queue){
         .cap = (size_t)settings->queue.records,
@@ -33,6 +35,9 @@ static void append_locked(er_queue *q, er_record *rec, er_ack *ack) {
     q->ring[(q->head + q->n) % q->cap] = (er_queue_entry){er_record_ref(rec), ack, er_mono_ns()};
     q->n++;
     q->bytes += rec->bytes;
+}
+
+static void wake_locked(er_queue *q) {
     if (q->worker_waits) {
         q->worker_waits = false;
         er_cond_signal(&q->filled);
@@ -49,9 +54,8 @@ static er_queue_entry pop_locked(er_queue *q) {
 
 /* Outside of the lock: an ack takes locks of its own. */
 static void forget(const er_queue_entry *entry) {
-    if (entry->ack != NULL) {
-        entry->ack->settled(entry->ack);
-    }
+    er_ack *ack = entry->ack;
+    er_acks_settle(&ack, 1);
     er_record_unref(entry->rec);
 }
 
@@ -75,18 +79,30 @@ bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
     bool is_dropped = false;
     if (has_room_locked(q, rec)) {
         append_locked(q, rec, ack);
+        if (q->n >= WAKE_AT) {
+            wake_locked(q);
+        }
     } else if (q->overflow == ER_OVERFLOW_DROP_NEWEST) {
         count_drop_locked(q, ER_REASON_QUEUE_FULL, rec);
         is_dropped = true;
     } else {
         q->waiting++;
         is_taken = false;
+        wake_locked(q);
     }
     er_unlock(&q->lock);
-    if (is_dropped && ack != NULL) {
-        ack->settled(ack);
+    if (is_dropped) {
+        er_acks_settle(&ack, 1);
     }
     return is_taken;
+}
+
+void er_queue_wake(er_queue *q) {
+    er_lock(&q->lock);
+    if (q->n > 0) {
+        wake_locked(q);
+    }
+    er_unlock(&q->lock);
 }
 
 er_push er_queue_push(er_queue *q, er_record *rec, er_ack *ack, er_deadline until) {
@@ -101,6 +117,7 @@ er_push er_queue_push(er_queue *q, er_record *rec, er_ack *ack, er_deadline unti
     } else if (has_room_locked(q, rec)) {
         q->waiting--;
         append_locked(q, rec, ack);
+        wake_locked(q);
         result = ER_PUSH_TAKEN;
     }
     er_unlock(&q->lock);
@@ -113,6 +130,7 @@ bool er_queue_try(er_queue *q, er_record *rec) {
     if (fits) {
         q->ledger.enqueued++;
         append_locked(q, rec, NULL);
+        wake_locked(q);
     }
     er_unlock(&q->lock);
     return fits;

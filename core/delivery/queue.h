@@ -27,7 +27,9 @@ typedef struct er_queue {
 void er_queue_init(er_queue *q, const er_sink_settings *settings);
 void er_queue_fini(er_queue *q);
 
+/* Wakes the worker only once some records are there: er_queue_wake follows. */
 bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack);
+void er_queue_wake(er_queue *q);
 er_push er_queue_push(er_queue *q, er_record *rec, er_ack *ack, er_deadline until);
 bool er_queue_try(er_queue *q, er_record *rec);
 

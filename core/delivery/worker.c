@@ -141,9 +141,7 @@ static er_batch *sweep(er_delivery *d, er_batch *batch, tally *t) {
         }
     }
     er_queue_settle(&d->queue, &t->settlement);
-    for (size_t i = 0; i < acks_n; i++) {
-        acks[i]->settled(acks[i]);
-    }
+    er_acks_settle(acks, acks_n);
     free(acks);
     return again;
 }
@@ -158,9 +156,7 @@ static void reject_staged(er_delivery *d, er_batch_slot *slot, er_reason reason,
     er_queue_settle(&d->queue, &settlement);
     er_ack *ack = slot->ack;
     er_batch_slot_fini(slot);
-    if (ack != NULL) {
-        ack->settled(ack);
-    }
+    er_acks_settle(&ack, 1);
 }
 
 /* ---- the state of the endpoint ---- */
@@ -342,9 +338,7 @@ static void expire_batch(er_delivery *d, er_batch *batch, int64_t before_ns) {
         batch->bytes -= slot.item.body.len;
         er_ack *ack = slot.ack;
         er_batch_slot_fini(&slot);
-        if (ack != NULL) {
-            ack->settled(ack);
-        }
+        er_acks_settle(&ack, 1);
     }
     batch->n = left;
     er_queue_settle(&d->queue, &settlement);

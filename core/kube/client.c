@@ -321,6 +321,9 @@ static er_status on_data(void *arg, er_str bytes) {
         .oversized = run->handler->oversized,
     };
     er_status status = er_frames_feed(&run->frames, bytes, &lines);
+    if (run->handler->read != NULL) {
+        run->handler->read(run->handler->arg);
+    }
     run->stopped = status == ER_E_CANCELLED;
     return status;
 }

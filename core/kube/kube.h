@@ -119,6 +119,7 @@ typedef struct er_kube_watch_handler {
      * are not passed on. What follows the last LF at the end of the stream is discarded. */
     bool (*frame)(void *arg, char *line, size_t n);
     void (*oversized)(void *arg, size_t bytes); /* a line over ER_KUBE_FRAME_MAX was skipped */
+    void (*read)(void *arg); /* all lines of what was read at once have been passed on */
     /* Nothing was readable, no frame is half read, and the thread is about to wait. */
     void (*waiting)(void *arg);
 } er_kube_watch_handler;

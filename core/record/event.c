@@ -3,6 +3,7 @@
 #include "record/hash.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Time fields that nobody set: null, absent, year 1 (Go's zero time) and 1970 (a zero stamp). */
 #define USABLE_FROM (31536000LL * 1000000) /* 1971-01-01T00:00:00Z */
@@ -23,17 +24,65 @@ static er_time first_of(const er_time *times, size_t n, size_t *which) {
     return ER_TIME_NONE;
 }
 
+/* The members that records are made of, in the order of the API server's JSON: each object is read
+ * in one pass. */
+enum {
+    E_METADATA,
+    E_INVOLVED,
+    E_REASON,
+    E_MESSAGE,
+    E_SOURCE,
+    E_FIRST_TIMESTAMP,
+    E_LAST_TIMESTAMP,
+    E_COUNT,
+    E_TYPE,
+    E_EVENT_TIME,
+    E_SERIES,
+    E_ACTION,
+    E_RELATED,
+    E_COMPONENT,
+    E_INSTANCE,
+    E_MEMBERS_,
+};
+static const char *const event_keys[E_MEMBERS_] = {
+    "metadata",
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "series",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
+};
+enum { M_NAME, M_NAMESPACE, M_UID, M_VERSION, M_CREATED, M_MEMBERS_ };
+static const char *const meta_keys[M_MEMBERS_] = {"name", "namespace", "uid", "resourceVersion",
+                                                  "creationTimestamp"};
+enum { R_KIND, R_NAMESPACE, R_NAME, R_UID, R_API_VERSION, R_VERSION, R_FIELD_PATH, R_MEMBERS_ };
+static const char *const ref_keys[R_MEMBERS_] = {"kind",       "namespace",       "name",     "uid",
+                                                 "apiVersion", "resourceVersion", "fieldPath"};
+
+typedef struct parts {
+    const er_json *event[E_MEMBERS_], *meta[M_MEMBERS_];
+} parts;
+
 /* kubectl's order of the fields, see DESIGN of records: the newest statement of when it happened.
  */
-static void fill_times(const er_json *object, er_time observed, er_record *rec) {
+static void fill_times(const parts *p, er_time observed, er_record *rec) {
     static const char *const names[] = {"series.lastObservedTime", "lastTimestamp", "eventTime",
                                         "firstTimestamp", "creationTimestamp"};
     const er_time times[] = {
-        usable_time(er_json_path(object, "series", "lastObservedTime")),
-        usable_time(er_json_get(object, "lastTimestamp")),
-        usable_time(er_json_get(object, "eventTime")),
-        usable_time(er_json_get(object, "firstTimestamp")),
-        usable_time(er_json_path(object, "metadata", "creationTimestamp")),
+        usable_time(er_json_get(p->event[E_SERIES], "lastObservedTime")),
+        usable_time(p->event[E_LAST_TIMESTAMP]),
+        usable_time(p->event[E_EVENT_TIME]),
+        usable_time(p->event[E_FIRST_TIMESTAMP]),
+        usable_time(p->meta[M_CREATED]),
     };
     size_t which = 0;
     er_time newest = first_of(times, 5, &which);
@@ -47,28 +96,27 @@ static void fill_times(const er_json *object, er_time observed, er_record *rec) 
 }
 
 static void fill_ref(const er_json *node, er_object_ref *ref) {
+    const er_json *at[R_MEMBERS_];
+    er_json_pick(node, ref_keys, R_MEMBERS_, at);
     *ref = (er_object_ref){
-        .api_version = er_json_get_str(node, "apiVersion"),
-        .kind = er_json_get_str(node, "kind"),
-        .namespace_ = er_json_get_str(node, "namespace"),
-        .name = er_json_get_str(node, "name"),
-        .uid = er_json_get_str(node, "uid"),
-        .resource_version = er_json_get_str(node, "resourceVersion"),
-        .field_path = er_json_get_str(node, "fieldPath"),
+        .api_version = er_json_str(at[R_API_VERSION]),
+        .kind = er_json_str(at[R_KIND]),
+        .namespace_ = er_json_str(at[R_NAMESPACE]),
+        .name = er_json_str(at[R_NAME]),
+        .uid = er_json_str(at[R_UID]),
+        .resource_version = er_json_str(at[R_VERSION]),
+        .field_path = er_json_str(at[R_FIELD_PATH]),
     };
 }
 
 /* series.count, else count, else 1. An Event that exists happened once: a count below 1 is unset.
  */
-static int64_t total_of(const er_json *object) {
+static int64_t total_of(const parts *p) {
     int64_t total;
-    if (er_json_int(er_json_path(object, "series", "count"), &total) && total >= 1) {
+    if (er_json_int(er_json_get(p->event[E_SERIES], "count"), &total) && total >= 1) {
         return total;
     }
-    if (er_json_int(er_json_get(object, "count"), &total) && total >= 1) {
-        return total;
-    }
-    return 1;
+    return er_json_int(p->event[E_COUNT], &total) && total >= 1 ? total : 1;
 }
 
 static er_str either(er_str a, er_str b) {
@@ -76,6 +124,13 @@ static er_str either(er_str a, er_str b) {
 }
 
 static er_str versioned_id(er_str uid, er_str version, char out[ER_ID_MAX]) {
+    if (uid.n + version.n + 1 < ER_ID_MAX) { /* as a rule: no more than 64 bytes */
+        char raw[ER_ID_MAX];
+        memcpy(raw, uid.p, uid.n);
+        raw[uid.n] = '-';
+        memcpy(raw + uid.n + 1, version.p, version.n);
+        return er_record_id((er_str){raw, uid.n + version.n + 1}, out);
+    }
     er_buf raw;
     er_buf_init(&raw, uid.n + version.n + 1);
     er_buf_put_str(&raw, uid);
@@ -86,47 +141,50 @@ static er_str versioned_id(er_str uid, er_str version, char out[ER_ID_MAX]) {
     return id;
 }
 
+static void fill_event(const parts *p, er_record *rec) {
+    const er_json *source = p->event[E_SOURCE];
+    *rec = (er_record){
+        .kind = ER_KIND_EVENT,
+        .type = er_json_str(p->event[E_TYPE]),
+        .reason = er_json_str(p->event[E_REASON]),
+        .message = er_json_str(p->event[E_MESSAGE]),
+        .namespace_ = er_json_str(p->meta[M_NAMESPACE]),
+        .source_component =
+            either(er_json_str(p->event[E_COMPONENT]), er_json_get_str(source, "component")),
+        .source_host = er_json_get_str(source, "host"),
+        .source_instance = er_json_str(p->event[E_INSTANCE]),
+        .event =
+            {
+                .count = total_of(p),
+                .count_delta = -1,
+                .action = er_json_str(p->event[E_ACTION]),
+                .name = er_json_str(p->meta[M_NAME]),
+                .uid = er_json_str(p->meta[M_UID]),
+                .resource_version = er_json_str(p->meta[M_VERSION]),
+            },
+    };
+    rec->severity = er_str_eqc(rec->type, "Normal") ? ER_SEVERITY_INFO : ER_SEVERITY_WARNING;
+    fill_ref(p->event[E_INVOLVED], &rec->object);
+    fill_ref(p->event[E_RELATED], &rec->event.related);
+    /* Events about objects without a namespace live in "default" and claim none: no mismatch. */
+    rec->namespace_mismatch =
+        rec->object.namespace_.n > 0 && !er_str_eq(rec->object.namespace_, rec->namespace_);
+}
+
 er_status er_draft_event(const er_json *object, er_time observed, er_draft *draft, er_err *err) {
-    const er_json *meta = er_json_get(object, "metadata");
-    er_str uid = er_json_get_str(meta, "uid");
-    er_str version = er_json_get_str(meta, "resourceVersion");
+    parts p;
+    er_json_pick(object, event_keys, E_MEMBERS_, p.event);
+    er_json_pick(p.event[E_METADATA], meta_keys, M_MEMBERS_, p.meta);
+    er_str uid = er_json_str(p.meta[M_UID]);
+    er_str version = er_json_str(p.meta[M_VERSION]);
     if (uid.n == 0 || version.n == 0) {
         return er_err_set(err, ER_E_INVAL, "an Event without metadata.%s",
                           uid.n == 0 ? "uid" : "resourceVersion");
     }
-    const er_json *source = er_json_get(object, "source");
-    *draft = (er_draft){
-        .rec =
-            {
-                .kind = ER_KIND_EVENT,
-                .type = er_json_get_str(object, "type"),
-                .reason = er_json_get_str(object, "reason"),
-                .message = er_json_get_str(object, "message"),
-                .namespace_ = er_json_get_str(meta, "namespace"),
-                .source_component = either(er_json_get_str(object, "reportingComponent"),
-                                           er_json_get_str(source, "component")),
-                .source_host = er_json_get_str(source, "host"),
-                .source_instance = er_json_get_str(object, "reportingInstance"),
-                .event =
-                    {
-                        .count = total_of(object),
-                        .count_delta = -1,
-                        .action = er_json_get_str(object, "action"),
-                        .name = er_json_get_str(meta, "name"),
-                        .uid = uid,
-                        .resource_version = version,
-                    },
-            },
-    };
     er_record *rec = &draft->rec;
+    fill_event(&p, rec);
     rec->id = versioned_id(uid, version, draft->id);
-    rec->severity = er_str_eqc(rec->type, "Normal") ? ER_SEVERITY_INFO : ER_SEVERITY_WARNING;
-    fill_ref(er_json_get(object, "involvedObject"), &rec->object);
-    fill_ref(er_json_get(object, "related"), &rec->event.related);
-    /* Events about objects without a namespace live in "default" and claim none: no mismatch. */
-    rec->namespace_mismatch =
-        rec->object.namespace_.n > 0 && !er_str_eq(rec->object.namespace_, rec->namespace_);
-    fill_times(object, observed, rec);
+    fill_times(&p, observed, rec);
     return ER_OK;
 }
 

@@ -54,6 +54,7 @@ static const size_t gap_strings[] = {AT(gap.stream), AT(gap.cause), AT(gap.from_
 static const size_t notice_strings[] = {AT(notice.sink), AT(notice.cause)};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define STRINGS_MAX  (COUNT(common_strings) + COUNT(event_strings)) /* of any kind */
 static const struct {
     const size_t *offsets;
     size_t n;
@@ -71,8 +72,12 @@ static const size_t *string_at(er_kind kind, size_t i) {
     return i < kind_strings[kind].n ? &kind_strings[kind].offsets[i] : NULL;
 }
 
-/* The length of s once each byte that is not UTF-8 has become U+FFFD (three bytes). */
+/* The length of s once each byte that is not UTF-8 has become U+FFFD (three bytes): that of s when
+ * it is valid, else more. */
 static size_t repaired_len(er_str s) {
+    if (er_utf8_valid(s)) {
+        return s.n;
+    }
     size_t len = 0;
     for (size_t i = 0; i < s.n;) {
         size_t step = er_utf8_len(s.p + i, s.n - i);
@@ -82,11 +87,7 @@ static size_t repaired_len(er_str s) {
     return len;
 }
 
-static void repair(char *to, er_str s, bool is_valid) {
-    if (is_valid) {
-        memcpy(to, s.p, s.n);
-        return;
-    }
+static void repair(char *to, er_str s) {
     for (size_t i = 0; i < s.n;) {
         size_t step = er_utf8_len(s.p + i, s.n - i);
         memcpy(to, step == 0 ? "\xef\xbf\xbd" : s.p + i, step == 0 ? 3 : step);
@@ -102,9 +103,11 @@ er_record *er_record_seal(const er_record *draft) {
     cut.message.n = er_utf8_cut(cut.message, ER_RECORD_MESSAGE_MAX);
     cut.truncated = cut.truncated || cut.message.n < draft->message.n;
     size_t total = sizeof(er_record);
+    size_t lens[STRINGS_MAX];
     const size_t *at;
     for (size_t i = 0; (at = string_at(cut.kind, i)) != NULL; i++) {
-        total += repaired_len(*(const er_str *)(const void *)((const char *)&cut + *at));
+        lens[i] = repaired_len(*(const er_str *)(const void *)((const char *)&cut + *at));
+        total += lens[i];
     }
     er_record *rec = malloc(total);
     if (rec == NULL) {
@@ -116,12 +119,13 @@ er_record *er_record_seal(const er_record *draft) {
     char *to = (char *)(rec + 1);
     for (size_t i = 0; (at = string_at(cut.kind, i)) != NULL; i++) {
         er_str *s = (er_str *)(void *)((char *)rec + *at);
-        size_t n = repaired_len(*s);
-        if (n > 0) {
-            repair(to, *s, n == s->n && er_utf8_valid(*s));
+        if (lens[i] == s->n && s->n > 0) {
+            memcpy(to, s->p, s->n);
+        } else if (s->n > 0) {
+            repair(to, *s);
         }
-        *s = (er_str){to, n};
-        to += n;
+        *s = (er_str){to, lens[i]};
+        to += lens[i];
     }
     if (rec->message.n > ER_RECORD_MESSAGE_MAX) { /* repairs made it longer */
         rec->message.n = er_utf8_cut(rec->message, ER_RECORD_MESSAGE_MAX);

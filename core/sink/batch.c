@@ -5,6 +5,19 @@
 
 #define TEXT_MAX 512
 
+/* In runs: a stream's tracker takes its lock once for all of them. */
+void er_acks_settle(er_ack **acks, size_t n) {
+    for (size_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && acks[from] != NULL && acks[to] != NULL &&
+                            acks[to]->settled == acks[from]->settled;) {
+            to++;
+        }
+        if (acks[from] != NULL) {
+            acks[from]->settled(acks + from, to - from);
+        }
+    }
+}
+
 er_batch *er_batch_new(void) {
     return er_xcalloc(1, sizeof(er_batch));
 }

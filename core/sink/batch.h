@@ -11,8 +11,10 @@
  * dropped. NULL members of slots are allowed (notices). */
 typedef struct er_ack er_ack;
 struct er_ack {
-    void (*settled)(er_ack *ack);
+    void (*settled)(er_ack **acks, size_t n); /* n acks with this function, at once */
 };
+/* Tells each of n acks; NULLs are passed over. The array is used up. */
+void er_acks_settle(er_ack **acks, size_t n);
 
 typedef struct er_batch_slot {
     er_record *rec; /* one reference; NULL once settled or moved away */

@@ -106,6 +106,9 @@ static bool offer(const er_emitter *e, er_sink_set sinks, er_record *rec, er_ack
         }
     }
     bool goes_on = true;
+    if (full != 0) {
+        er_flow_wake(e->flow);
+    }
     for (size_t i = 0; full >> i != 0 && i < e->flow->n; i++) {
         if ((full >> i & 1) != 0) {
             goes_on = push(e, i, rec, ack) && goes_on;
@@ -130,6 +133,12 @@ bool er_flow_emit(const er_emitter *e, er_tracker *tracker, er_slot *slot, er_st
         er_slot_give_back(slot);
     }
     return goes_on;
+}
+
+void er_flow_wake(er_flow *flow) {
+    for (size_t i = 0; i < flow->n; i++) {
+        er_delivery_wake(flow->deliveries[i]);
+    }
 }
 
 unsigned er_flow_notice(er_flow *flow, er_record *rec, size_t except_sink,

@@ -32,9 +32,12 @@ typedef struct er_emitter {
 
 /* Routes rec and offers it: first to the sinks that have room, then it waits for the others. slot:
  * what owes the answers; NULL: one is opened at version when a sink gets the record, and the watch
- * thread's own answer is given back. Returns false when a push was given up: the program ends. */
+ * thread's own answer is given back. Sinks that wait may not hear of it before er_flow_wake.
+ * Returns false when a push was given up: the program ends. */
 bool er_flow_emit(const er_emitter *emitter, er_tracker *tracker, er_slot *slot, er_str version,
                   er_record *rec);
+/* No more records are to come for now. */
+void er_flow_wake(er_flow *flow);
 
 /* For notices: offers rec to its sinks but one, never waits; returns how many had no room. */
 unsigned er_flow_notice(er_flow *flow, er_record *rec, size_t except_sink,

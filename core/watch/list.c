@@ -82,6 +82,7 @@ static void list_item(list_run *run, char *text, size_t n) {
     er_stream *s = run->s;
     er_err err;
     er_counter_inc(s->metrics.list_items);
+    n = er_json_drop_array(text, n, "managedFields");
     if (er_json_parse(&s->doc, text, n, &err) != ER_OK) {
         er_stream_skipped(s, run->slot, "undecodable", err.msg);
         return;
@@ -149,6 +150,7 @@ static void take_page(list_run *run, const er_kube_page *page) {
         list_item(run, page->body.p + (page->items[i].p - page->body.p), page->items[i].n);
         er_heart_beat(s->heart);
     }
+    er_flow_wake(s->options.flow);
     free(run->cont);
     run->cont = page->cont == NULL || !emits ? NULL : er_dup(page->cont);
 }
@@ -269,6 +271,7 @@ bool er_stream_list(er_stream *s) {
                ER_LS("version", run.version), ER_LI("records", run.queued));
         er_slot_give_back(run.slot);
     }
+    er_flow_wake(s->options.flow);
     /* A list that did not end keeps its slot: the resume point must not pass it. */
     free(run.seen.v);
     free(run.cont);

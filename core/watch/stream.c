@@ -112,8 +112,14 @@ static void on_connected(void *arg) {
 
 static bool on_frame(void *arg, char *line, size_t n) {
     er_stream *s = arg;
-    er_heart_beat(s->heart);
     return er_stream_frame(s, line, n);
+}
+
+static void on_read(void *arg) {
+    er_stream *s = arg;
+    er_flow_wake(s->options.flow);
+    er_gauge_set(s->metrics.last_activity, (double)er_time_now() / 1e6);
+    er_heart_beat(s->heart);
 }
 
 static void on_oversized(void *arg, size_t bytes) {
@@ -224,6 +230,7 @@ static void watch(er_stream *s) {
         .connected = on_connected,
         .frame = on_frame,
         .oversized = on_oversized,
+        .read = on_read,
         .waiting = on_waiting,
     };
     s->frames = 0;

@@ -47,18 +47,40 @@ void er_tracker_free(er_tracker *t) {
     free(t);
 }
 
-static void settled(er_ack *ack) {
-    er_slot *slot = (er_slot *)(void *)ack;
-    if (atomic_fetch_sub_explicit(&slot->owed, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
+static void unlink_locked(er_slot *slot) {
     er_tracker *t = slot->tracker;
-    er_lock(&t->lock);
     *(slot->prev == NULL ? &t->oldest : &slot->prev->next) = slot->next;
     *(slot->next == NULL ? &t->newest : &slot->next->prev) = slot->prev;
     t->open_n--;
-    er_unlock(&t->lock);
-    free(slot);
+}
+
+/* A batch mostly comes from one stream: its lock is taken once, not once a record. */
+static void settled(er_ack **acks, size_t n) {
+    size_t done = 0; /* slots that nobody owes anything any more, in front */
+    for (size_t i = 0; i < n; i++) {
+        er_slot *slot = (er_slot *)(void *)acks[i];
+        if (atomic_fetch_sub_explicit(&slot->owed, 1, memory_order_acq_rel) == 1) {
+            acks[done++] = acks[i];
+        }
+    }
+    er_tracker *locked = NULL;
+    for (size_t i = 0; i < done; i++) {
+        er_slot *slot = (er_slot *)(void *)acks[i];
+        if (slot->tracker != locked) {
+            if (locked != NULL) {
+                er_unlock(&locked->lock);
+            }
+            locked = slot->tracker;
+            er_lock(&locked->lock);
+        }
+        unlink_locked(slot);
+    }
+    if (locked != NULL) {
+        er_unlock(&locked->lock);
+    }
+    for (size_t i = 0; i < done; i++) {
+        free(acks[i]);
+    }
 }
 
 er_slot *er_tracker_open(er_tracker *t, er_str version) {
@@ -87,7 +109,8 @@ er_ack *er_slot_ack(er_slot *slot) {
 }
 
 void er_slot_give_back(er_slot *slot) {
-    settled(&slot->ack);
+    er_ack *ack = &slot->ack;
+    settled(&ack, 1);
 }
 
 void er_tracker_advance(er_tracker *t, er_str version) {

@@ -214,8 +214,10 @@ typedef struct ack_counter {
 
 static ack_counter acks[RECORDS_MAX];
 
-static void told(er_ack *ack) {
-    (void)atomic_fetch_add(&((ack_counter *)(void *)ack)->told, 1);
+static void told(er_ack **told_acks, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        (void)atomic_fetch_add(&((ack_counter *)(void *)told_acks[i])->told, 1);
+    }
 }
 
 typedef struct rig {
@@ -274,6 +276,7 @@ static er_record *record(int id, const char *reason, er_kind kind) {
 static bool offer(rig *r, int id, const char *reason) {
     er_record *rec = record(id, reason, ER_KIND_EVENT);
     bool taken = er_delivery_offer(r->delivery, rec, &acks[id].ack);
+    er_delivery_wake(r->delivery);
     er_record_unref(rec);
     return taken;
 }
