@@ -226,6 +226,27 @@ def generator(n):
         return n / (time.time() - start)
 
 
+def read_list(fake, n):
+    """Items a second of a reader that takes all pages and looks for the next token only."""
+    url = urllib.parse.urlsplit(fake.api)
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=LIMIT)
+    start, token, items = time.time(), b"", 0
+    while True:
+        path = "/api/v1/events?limit=500"
+        if token:
+            path += "&continue=" + urllib.parse.quote(token.decode())
+        connection.request("GET", path, headers={"Authorization": "Bearer a-token"})
+        body = connection.getresponse().read()
+        items += body.count(b'{"metadata":{"name":')
+        at = body.find(b'"continue":"', 0, 500)
+        if at < 0:
+            break
+        token = body[at + 12:body.index(b'"', at + 12)]
+    connection.close()
+    assert items == n, (items, n)
+    return n / (time.time() - start)
+
+
 # ---- figures -----------------------------------------------------------------------------------
 
 def through(router, sinks, n, seconds, cpu, **more):
@@ -257,12 +278,14 @@ def backlog(directory, kind, n):
     """n Events were there before the start; seconds from exec."""
     with stage() as (fake, folder):
         fake.script(burst(n))
+        limit = read_list(fake, n)
         arrival = Arrival(kind, fake, folder)
         sinks = sinks_for(kind, fake, folder)
         start = time.time()
         router = Router(directory, folder, fake, sinks)
         seconds = arrival.wait(n) - start
-        return through(router, sinks, n, seconds, router.cpu_s(), queuesMiB=QUEUES_MIB)
+        return through(router, sinks, n, seconds, router.cpu_s(), generator=round(limit),
+                       queuesMiB=QUEUES_MIB)
 
 
 def quantile(values, q):
