@@ -47,8 +47,11 @@ void er_tracker_free(er_tracker *t) {
     free(t);
 }
 
-static void unlink_locked(er_slot *slot) {
-    er_tracker *t = slot->tracker;
+static er_slot *slot_of(er_ack *ack) {
+    return (er_slot *)(void *)ack;
+}
+
+static void unlink_locked(er_tracker *t, const er_slot *slot) {
     *(slot->prev == NULL ? &t->oldest : &slot->prev->next) = slot->next;
     *(slot->next == NULL ? &t->newest : &slot->next->prev) = slot->prev;
     t->open_n--;
@@ -58,25 +61,18 @@ static void unlink_locked(er_slot *slot) {
 static void settled(er_ack **acks, size_t n) {
     size_t done = 0; /* slots that nobody owes anything any more, in front */
     for (size_t i = 0; i < n; i++) {
-        er_slot *slot = (er_slot *)(void *)acks[i];
+        er_slot *slot = slot_of(acks[i]);
         if (atomic_fetch_sub_explicit(&slot->owed, 1, memory_order_acq_rel) == 1) {
             acks[done++] = acks[i];
         }
     }
-    er_tracker *locked = NULL;
-    for (size_t i = 0; i < done; i++) {
-        er_slot *slot = (er_slot *)(void *)acks[i];
-        if (slot->tracker != locked) {
-            if (locked != NULL) {
-                er_unlock(&locked->lock);
-            }
-            locked = slot->tracker;
-            er_lock(&locked->lock);
+    for (size_t i = 0; i < done;) {
+        er_tracker *t = slot_of(acks[i])->tracker;
+        er_lock(&t->lock);
+        for (; i < done && slot_of(acks[i])->tracker == t; i++) {
+            unlink_locked(t, slot_of(acks[i]));
         }
-        unlink_locked(slot);
-    }
-    if (locked != NULL) {
-        er_unlock(&locked->lock);
+        er_unlock(&t->lock);
     }
     for (size_t i = 0; i < done; i++) {
         free(acks[i]);

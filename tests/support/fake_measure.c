@@ -23,8 +23,8 @@ static void keep(fake_sink *sink, er_time age) {
 
 static er_time time_of(const char *record, size_t n) {
     er_time t = ER_TIME_NONE;
-    const char *at = memmem(record, n < TIME_WITHIN ? n : TIME_WITHIN, TIME_MEMBER,
-                            sizeof TIME_MEMBER - 1);
+    const char *at =
+        memmem(record, n < TIME_WITHIN ? n : TIME_WITHIN, TIME_MEMBER, sizeof TIME_MEMBER - 1);
     if (at == NULL) {
         return ER_TIME_NONE;
     }
@@ -39,8 +39,8 @@ size_t fake_measure(fake_sink *sink, er_str body) {
     size_t records = 0;
     const char *at = body.p;
     const char *end = body.p + body.n;
-    while (at < end && (at = memmem(at, (size_t)(end - at), FIRST_MEMBER,
-                                    sizeof FIRST_MEMBER - 1)) != NULL) {
+    while (at < end &&
+           (at = memmem(at, (size_t)(end - at), FIRST_MEMBER, sizeof FIRST_MEMBER - 1)) != NULL) {
         er_time t = time_of(at, (size_t)(end - at));
         if (t != ER_TIME_NONE) {
             keep(sink, now - t);

@@ -46,7 +46,7 @@ typedef struct fake_sink {
     fake_poison *poisons;
     uint64_t max_body; /* bytes; 0: none */
     bool hang, discard;
-    bool measure; /* with discard: records are found by their first member, and times kept */
+    bool measure;        /* with discard: records are found by their first member, and times kept */
     uint32_t *latencies; /* microseconds from a record's time to its arrival */
     size_t latencies_n, latencies_cap;
     uint64_t refuse_left, reset_left, reset_bytes; /* requests; bytes of the body */
