@@ -197,6 +197,9 @@ def played(cluster, receiver, start_router):
     finally:
         cluster.signal("kube-apiserver", "CONT")
     load.join()
+    # With no node at all the scheduler tries each pod again within 10 s: its third Event is a series.
+    watch.wait_frame(lambda event: event.get("reportingComponent") == "default-scheduler" and
+                     event.get("series") and event.get("eventTime"))
     provoke(cluster, "four", nodes=True)
     watch.wait_frame(lambda event: event.get("reportingComponent") == "node-controller")
     watch.wait_quiet(3)
