@@ -85,7 +85,7 @@ static void probe(er_stream *s) {
     er_kube_answer answer = {0};
     er_kube_outcome outcome = er_kube_list(s->client, &all, 1, NULL, &page, &answer);
     if (outcome == ER_KUBE_OK) {
-        er_stream_worked(s);
+        /* Not er_stream_worked: who may list may still be refused the watch, again and again. */
         atomic_store(&s->answered, true);
         if (er_version_cmp(er_str_of(page.version), er_tracker_last(s->tracker)) < 0) {
             ER_LOG(ER_LOG_ERROR, "watch", "the API server's store went back to an older version",

@@ -279,6 +279,21 @@ def test_403_for_a_moment(fake, router, hook):
 
 # ---- lists ----
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_lists_but_may_not_watch(fake, router, hook, status):
+    """The probe that succeeds in between is no reason to hurry."""
+    fake.script(f"put a.1\nfault watch status {status} always")
+    r = router(sinks={"a": hook("a")})
+    fake.wait(f"answers {status} >= 1")
+    begun = time.monotonic()
+    fake.wait(f"answers {status} >= 10")
+    assert time.monotonic() - begun >= (20 + 40 + 80 + 160 + 4 * 200) / 2 / 1000
+    fake.script("clear")
+    fake.wait("watches open >= 1")
+    fake.script("put b.1")
+    ends_with(fake, r)
+
+
 def test_page_without_items(fake, router, hook):
     fake.script("page-max 5\nburst 20\nfault page 2 empty")
     r = start(fake, router, hook)
