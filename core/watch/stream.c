@@ -140,7 +140,7 @@ static void on_waiting(void *arg) {
 static int draw_timeout(const er_stream *s) {
     int64_t ms = s->options.settings->timeout_ms;
     ms -= (int64_t)er_random((uint64_t)ms / 4 + 1);
-    return ms < 1000 ? 1 : (int)((ms + 500) / 1000);
+    return ms < 1000 ? 1 : (int)(ms / 1000); /* not up: it must stay below idleTimeout */
 }
 
 static void expired(er_stream *s) {

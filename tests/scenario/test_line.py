@@ -138,6 +138,15 @@ def test_quiet_watch_goes_on(fake, router, hook):
     assert fake.counter("probes") >= 1
 
 
+def test_a_watch_is_asked_to_end_before_it_counts_as_dead(fake, router, hook):
+    """timeoutSeconds has no fractions: it is rounded so that it stays below idleTimeout."""
+    names = [f"n{number}" for number in range(8)]
+    router(sinks={"a": hook("a")}, kubernetes={"namespaces": names},
+           watch={"timeout": "1900ms", "idleTimeout": "1950ms"})
+    fake.wait("watches opened >= 8")
+    assert all(watch["target"].endswith("timeoutSeconds=1") for watch in fake.watches())
+
+
 def test_every_request_says_who_asks(fake, router, hook):
     r = router(sinks={"a": hook("a")})
     fake.script("token a-token")
