@@ -126,7 +126,9 @@ er_push er_queue_push(er_queue *q, er_record *rec, er_ack *ack, er_deadline unti
 
 bool er_queue_try(er_queue *q, er_record *rec) {
     er_lock(&q->lock);
-    bool fits = has_room_locked(q, rec);
+    /* A worker with nothing left to do may have ended. */
+    bool has_ended = q->given_up || (q->closed && q->n == 0);
+    bool fits = !has_ended && has_room_locked(q, rec);
     if (fits) {
         q->ledger.enqueued++;
         append_locked(q, rec, NULL);

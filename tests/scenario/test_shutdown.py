@@ -107,6 +107,25 @@ def test_sink_that_is_waited_for(fake, router, hook, answer):
     assert len(fake.requests("a")) == 1
 
 
+def test_loss_while_draining(fake, router, hook):
+    """A notice that comes when the other sink is through holds up nothing."""
+    fake.script("sink a hang\nput a.1\nput b.1")
+    r = router(sinks={"a": hook("a"), "b": hook("b")}, shutdown={"grace": "4s"})
+    fake.wait("sink b records >= 2")
+    fake.wait("sink a hanging >= 1")
+    begun = time.monotonic()
+    r.process.send_signal(signal.SIGTERM)
+    r.wait_log("shutting down")
+    fake.script("sink a answer 400 delay 500ms\nsink a resume")
+    assert r.process.wait(10) == 0
+    assert time.monotonic() - begun < 3
+    r.stop()
+    for name in "ab":
+        assert r.sink_ledger(name)["queued"] == 0
+    assert r.sink_ledger("a")["delivered"] + r.sink_ledger("a")["rejected"] == 2
+    assert r.sink_ledger("a")["rejected"] >= 1
+
+
 def test_connecting(fake, router, hook):
     """Connections are made, but nobody reads them."""
     r = start(fake, router, hook)
