@@ -63,7 +63,7 @@ void er_stream_worked(er_stream *s) {
     s->forbidden_in_row = 0;
 }
 
-/* Frames came, or the stream lived: the server is well. */
+/* The stream moved on, or lived: the server is well. */
 static void all_is_well(er_stream *s) {
     er_stream_worked(s);
     er_backoff_reset(&s->backoff);
@@ -126,7 +126,6 @@ static void on_oversized(void *arg, size_t bytes) {
     er_stream *s = arg;
     char text[64];
     (void)snprintf(text, sizeof text, "a frame of %zu bytes", bytes);
-    s->frames++;
     er_stream_skipped(s, NULL, "oversized", text);
 }
 
@@ -143,9 +142,9 @@ static int draw_timeout(const er_stream *s) {
     return ms < 1000 ? 1 : (int)(ms / 1000); /* not up: it must stay below idleTimeout */
 }
 
-static void expired(er_stream *s) {
+static void expired(er_stream *s, bool has_moved) {
     er_counter_inc(s->metrics.restarts[ER_RESTART_EXPIRED]);
-    if (s->frames > 0) {
+    if (has_moved) {
         all_is_well(s);
     }
     if (s->gone_in_row++ > 0) {
@@ -171,15 +170,11 @@ static void error_ended(er_stream *s) {
     }
 }
 
-static void ended_clean(er_stream *s, int64_t lived_ms) {
+static void ended_clean(er_stream *s, int64_t lived_ms, bool has_moved) {
     er_counter_inc(s->metrics.restarts[ER_RESTART_END]);
-    if (s->frames > 0) {
-        all_is_well(s);
-        s->next = ER_NEXT_WATCH;
-        return;
-    }
-    s->next = ER_NEXT_PROBE;
-    if (lived_ms >= SHORT_LIFE_MS) {
+    bool has_lived = lived_ms >= SHORT_LIFE_MS;
+    s->next = has_moved ? ER_NEXT_WATCH : ER_NEXT_PROBE;
+    if (has_moved || has_lived) {
         all_is_well(s);
         return;
     }
@@ -189,10 +184,10 @@ static void ended_clean(er_stream *s, int64_t lived_ms) {
     (void)er_stream_pause(s, wait);
 }
 
-static void ended_badly(er_stream *s, const er_kube_answer *answer) {
+static void ended_badly(er_stream *s, const er_kube_answer *answer, bool has_moved) {
     bool is_network = answer->outcome == ER_KUBE_TRANSPORT;
     er_counter_inc(s->metrics.restarts[is_network ? ER_RESTART_NETWORK : ER_RESTART_HTTP]);
-    if (s->frames > 0) {
+    if (has_moved) {
         er_backoff_reset(&s->backoff);
         s->gone_in_row = 0;
     }
@@ -200,16 +195,18 @@ static void ended_badly(er_stream *s, const er_kube_answer *answer) {
     (void)er_stream_pause(s, er_stream_failed(s, "the watch failed", answer));
 }
 
+/* has_moved: it brought a newer version. Frames that do not, such as a proxy's page or repeats, are
+ * no sign that things go well. */
 static void watch_ended(er_stream *s, er_kube_outcome outcome, const er_kube_answer *answer,
-                        int64_t lived_ms) {
+                        int64_t lived_ms, bool has_moved) {
     if (outcome == ER_KUBE_STOPPED && s->error_frame.outcome == ER_KUBE_GONE) {
-        expired(s);
+        expired(s, has_moved);
     } else if (outcome == ER_KUBE_STOPPED && s->error_frame.outcome != ER_KUBE_OK) {
         error_ended(s);
     } else if (outcome == ER_KUBE_GONE) {
-        expired(s);
+        expired(s, has_moved);
     } else if (outcome == ER_KUBE_OK) {
-        ended_clean(s, lived_ms);
+        ended_clean(s, lived_ms, has_moved);
     } else if (outcome == ER_KUBE_IDLE) {
         er_counter_inc(s->metrics.restarts[ER_RESTART_IDLE]);
         ER_LOG(ER_LOG_WARNING, "watch", "the watch fell silent, its connection is given up",
@@ -217,7 +214,7 @@ static void watch_ended(er_stream *s, er_kube_outcome outcome, const er_kube_ans
                ER_LI("idleTimeoutMs", s->options.settings->idle_timeout_ms));
         s->next = ER_NEXT_PROBE;
     } else if (outcome != ER_KUBE_CANCELLED && outcome != ER_KUBE_STOPPED) {
-        ended_badly(s, answer);
+        ended_badly(s, answer, has_moved);
     }
 }
 
@@ -233,7 +230,6 @@ static void watch(er_stream *s) {
         .read = on_read,
         .waiting = on_waiting,
     };
-    s->frames = 0;
     s->error_frame = (er_kube_answer){0};
     er_kube_answer answer = {0};
     int64_t began = er_mono_ms();
@@ -243,7 +239,8 @@ static void watch(er_stream *s) {
     er_gauge_set(s->metrics.connected, 0);
     atomic_store(&s->stage, ER_STAGE_CONNECTING);
     if (!s->gives_up && !er_stream_stopping(s)) {
-        watch_ended(s, outcome, &answer, er_mono_ms() - began);
+        bool has_moved = er_version_cmp(er_tracker_last(s->tracker), er_str_of(version)) > 0;
+        watch_ended(s, outcome, &answer, er_mono_ms() - began, has_moved);
     }
     er_kube_answer_fini(&answer);
 }

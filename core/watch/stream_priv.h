@@ -76,7 +76,6 @@ struct er_stream {
     unsigned gap_n;
 
     /* the watch under way */
-    uint64_t frames;
     uint64_t last_uid;          /* hash of the uid of the last record made from a frame */
     er_kube_answer error_frame; /* outcome other than OK: the ERROR frame that ended it */
 

@@ -544,6 +544,38 @@ def test_watches_that_end_after_one_frame(fake, router, hook):
     ends_with(fake, r)
 
 
+USELESS = ["'<html>no watch here</html>'", "@bookmark:1", "'{\"type\":\"NEWS\"}'"]
+
+
+@pytest.mark.parametrize("frame", USELESS)
+def test_frames_that_bring_nothing_are_no_success(fake, router, hook, frame):
+    """What a proxy answers in the server's place: backoff, no busy loop."""
+    fake.script(f"put a.1\nput b.1\nfault watch first {frame} cut 1 frames clean always")
+    r = router(sinks={"a": hook("a")})
+    fake.wait("watches opened >= 1")
+    begun = time.monotonic()
+    fake.wait("watches opened >= 10")
+    assert time.monotonic() - begun >= (20 + 40 + 80 + 160 + 5 * 200) / 2 / 1000
+    fake.script("clear")
+    fake.wait("watches open >= 1")
+    fake.script("put c.1")
+    fake.wait(f"watches pending == 0")
+    r.stop()
+    assert keys(fake.records("a")) == fake.versions()
+
+
+@pytest.mark.parametrize("frame", USELESS)
+def test_frames_that_bring_nothing_before_410(fake, router, hook, frame):
+    fake.script(f"put a.1\nput b.1\nfault watch first {frame} first @error:410 always")
+    r = router(sinks={"a": hook("a")})
+    fake.wait("watches opened >= 1")
+    begun = time.monotonic()
+    fake.wait("watches opened >= 13")
+    assert time.monotonic() - begun >= (20 + 40 + 80 + 160 + 7 * 200) / 2 / 1000
+    r.stop()
+    assert keys(fake.records("a")) == fake.versions()
+
+
 def test_redelivered_frames_are_left_out(fake, router, hook):
     """A proxy that repeats what was seen: nothing is sent twice."""
     r = start(fake, router, hook)
