@@ -170,6 +170,7 @@ bool er_stream_frame(er_stream *s, char *line, size_t n) {
     er_err err;
     n = er_json_drop_array(line, n, "managedFields"); /* half of the bytes, and never in a record */
     if (er_json_parse(&s->doc, line, n, &err) != ER_OK) {
+        er_stream_served(s);
         er_counter_inc(s->metrics.frames[ER_FRAME_UNKNOWN]);
         er_stream_skipped(s, NULL, "undecodable", err.msg);
         return !s->gives_up && !er_stream_stopping(s);
@@ -181,6 +182,7 @@ bool er_stream_frame(er_stream *s, char *line, size_t n) {
         error_frame(s, object);
         return false;
     }
+    er_stream_served(s);
     if (type == ER_FRAME_UNKNOWN) {
         ER_LOG(ER_LOG_WARNING, "watch", "a frame of unknown type was ignored",
                ER_LS("watch", s->name), ER_LT("type", er_json_get_str(s->doc.root, "type")));

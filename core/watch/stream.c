@@ -126,14 +126,30 @@ static void on_oversized(void *arg, size_t bytes) {
     er_stream *s = arg;
     char text[64];
     (void)snprintf(text, sizeof text, "a frame of %zu bytes", bytes);
+    er_stream_served(s);
     er_stream_skipped(s, NULL, "oversized", text);
 }
 
-/* Nothing was readable: what the server had for us until now has come. */
+/* Nothing was readable. That may be because all has come, or because the server has not begun (its
+ * 200 comes before it looks whether it still has the version), or because the connection is dead:
+ * what follows tells which. */
 static void on_waiting(void *arg) {
     er_stream *s = arg;
-    s->complete_until = er_time_now();
+    s->waited_at = er_time_now();
     er_heart_beat(s->heart);
+}
+
+static void complete_when_waited(er_stream *s) {
+    if (s->waited_at != ER_TIME_NONE) {
+        s->complete_until = s->waited_at;
+    }
+}
+
+/* In a watch's first moments a frame may be the first of a backlog. */
+void er_stream_served(er_stream *s) {
+    if (s->waited_at != ER_TIME_NONE && s->waited_at - s->watch_began >= SHORT_LIFE_MS * 1000) {
+        complete_when_waited(s);
+    }
 }
 
 static int draw_timeout(const er_stream *s) {
@@ -173,6 +189,9 @@ static void error_ended(er_stream *s) {
 static void ended_clean(er_stream *s, int64_t lived_ms, bool has_moved) {
     er_counter_inc(s->metrics.restarts[ER_RESTART_END]);
     bool has_lived = lived_ms >= SHORT_LIFE_MS;
+    if (has_lived) {
+        complete_when_waited(s);
+    }
     s->next = has_moved ? ER_NEXT_WATCH : ER_NEXT_PROBE;
     if (has_moved || has_lived) {
         all_is_well(s);
@@ -184,9 +203,13 @@ static void ended_clean(er_stream *s, int64_t lived_ms, bool has_moved) {
     (void)er_stream_pause(s, wait);
 }
 
-static void ended_badly(er_stream *s, const er_kube_answer *answer, bool has_moved) {
+static void ended_badly(er_stream *s, const er_kube_answer *answer, int64_t lived_ms,
+                        bool has_moved) {
     bool is_network = answer->outcome == ER_KUBE_TRANSPORT;
     er_counter_inc(s->metrics.restarts[is_network ? ER_RESTART_NETWORK : ER_RESTART_HTTP]);
+    if (is_network && lived_ms >= SHORT_LIFE_MS) {
+        complete_when_waited(s); /* it was alive to tell its end */
+    }
     if (has_moved) {
         er_backoff_reset(&s->backoff);
         s->gone_in_row = 0;
@@ -214,7 +237,7 @@ static void watch_ended(er_stream *s, er_kube_outcome outcome, const er_kube_ans
                ER_LI("idleTimeoutMs", s->options.settings->idle_timeout_ms));
         s->next = ER_NEXT_PROBE;
     } else if (outcome != ER_KUBE_CANCELLED && outcome != ER_KUBE_STOPPED) {
-        ended_badly(s, answer, has_moved);
+        ended_badly(s, answer, lived_ms, has_moved);
     }
 }
 
@@ -230,6 +253,8 @@ static void watch(er_stream *s) {
         .read = on_read,
         .waiting = on_waiting,
     };
+    s->watch_began = er_time_now();
+    s->waited_at = ER_TIME_NONE;
     s->error_frame = (er_kube_answer){0};
     er_kube_answer answer = {0};
     int64_t began = er_mono_ms();

@@ -76,6 +76,8 @@ struct er_stream {
     unsigned gap_n;
 
     /* the watch under way */
+    er_time watch_began;
+    er_time waited_at;          /* when nothing more was readable; ER_TIME_NONE: not yet */
     uint64_t last_uid;          /* hash of the uid of the last record made from a frame */
     er_kube_answer error_frame; /* outcome other than OK: the ERROR frame that ended it */
 
@@ -115,6 +117,9 @@ bool er_stream_pause(er_stream *s, int64_t wait_ms);
 int64_t er_stream_failed(er_stream *s, const char *what, const er_kube_answer *answer);
 /* A request went well: what was counted in a row starts anew. */
 void er_stream_worked(er_stream *s);
+/* A frame came: the server was serving this watch when its thread last waited, so the stream is
+ * complete up to then. */
+void er_stream_served(er_stream *s);
 bool er_stream_stopping(const er_stream *s);
 
 #endif

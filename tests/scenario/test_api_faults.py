@@ -148,6 +148,50 @@ def test_410_after_a_stall_is_a_gap(fake, router, hook):
     assert gap["fromTime"] < gap["toTime"]
 
 
+@pytest.mark.parametrize("fault", ["drip 1 1ms", "first @error:500 drip 1 1ms times 2"])
+def test_410_frame_behind_the_head_is_a_gap(fake, router, hook, fault):
+    """The server says 200 before it looks whether it still has the version: that nothing is there
+    to read between the two does not make the stream complete."""
+    r = start(fake, router, hook)
+    fake.script("put a.1")
+    fake.wait("sink a records >= 1")
+    fake.script("api refuse\napi cut\nput b.1\nmodify b.1 count=2\nsleep 2200ms\ncompact now\n"
+                f"fault watch {fault}\nfault watch drip 1 1ms\napi listen")
+    fake.wait("sink a records >= 3")
+    r.stop()
+    versions = fake.versions()
+    assert keys(fake.records("a")) == [versions[0], versions[2]]
+    (gap,) = gaps(fake.records("a"))
+    assert (gap["cause"], gap["fromResourceVersion"]) == ("expired", versions[0][1])
+
+
+def test_410_amid_a_backlog_is_a_gap(fake, router, hook):
+    """One frame of the backlog came, then the connection broke, then the rest was compacted."""
+    r = start(fake, router, hook)
+    fake.script("put a.1")
+    fake.wait("sink a records >= 1")
+    fake.script("api refuse\napi cut\nput b.1\nput c.1\nmodify c.1 count=2\nsleep 2200ms\n"
+                "fault watch cut 1 frames fin drip 4 2ms\n"
+                f"fault watch status 410 json {STATUS_410}\napi listen")
+    fake.wait("gone >= 1")
+    fake.wait("sink a records >= 4")
+    r.stop()
+    assert [gap["cause"] for gap in gaps(fake.records("a"))] == ["expired"]
+
+
+def test_410_after_silence_is_a_gap(fake, router, hook):
+    """A connection that turned out to be dead does not make the stream complete until then."""
+    r = start(fake, router, hook, watch={"timeout": "2s", "idleTimeout": "2500ms"})
+    fake.script("put a.1")
+    fake.wait("sink a records >= 1")
+    fake.script("watches silent\nput b.1\nmodify b.1 count=2\nsleep 100ms\ncompact now")
+    fake.wait("sink a records >= 3")
+    r.stop()
+    versions = fake.versions()
+    assert keys(fake.records("a")) == [versions[0], versions[2]]
+    assert [gap["cause"] for gap in gaps(fake.records("a"))] == ["expired"]
+
+
 def test_410_at_every_reconnect(fake, router, hook):
     """A scaled minute: backoff 20 ms to 200 ms, for 2 s instead of 800 ms to 30 s."""
     fake.script("put a.1\nfault watch first @error:410 always")
