@@ -251,6 +251,24 @@ static void test_at_most_16_connections(void **state) {
     assert_int_equal(r.status, 200);
 }
 
+/* Half a request each, and all of them gone: what waits in the backlog is soon through. */
+static void test_a_burst_of_connections_is_soon_over(void **state) {
+    const fixture *f = *state;
+    int fds[100];
+    for (size_t i = 0; i < 100; i++) {
+        fds[i] = dial(er_admin_port(f->admin));
+        (void)send(fds[i], "GET /livez HTTP/1.1\r\nA: ", 24, MSG_NOSIGNAL);
+    }
+    for (size_t i = 0; i < 100; i++) {
+        (void)close(fds[i]);
+    }
+    er_deadline limit = er_deadline_in(5000);
+    reply r;
+    ask(f, "GET", "/livez", &r);
+    assert_int_equal(r.status, 200);
+    assert_false(er_deadline_passed(limit));
+}
+
 static er_status start_at(const char *listen, er_admin **out, er_err *err) {
     er_metrics *metrics = er_metrics_new();
     er_hearts *hearts = er_xcalloc(1, sizeof *hearts);
@@ -313,6 +331,7 @@ int main(void) {
         SERVER_TEST(test_other_paths_and_methods),
         SERVER_TEST(test_long_requests_are_refused),
         SERVER_TEST(test_at_most_16_connections),
+        SERVER_TEST(test_a_burst_of_connections_is_soon_over),
         SERVER_TEST(test_an_address_in_use),
         cmocka_unit_test(test_addresses),
     };
