@@ -2,7 +2,7 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 foreach(pair "curl=libcurl" "cjson=libcjson" "yaml=yaml-0.1" "microhttpd=libmicrohttpd"
-             "pcre2=libpcre2-8" "crypto=libcrypto")
+             "pcre2=libpcre2-8" "crypto=libcrypto" "sqlite=sqlite3" "zlib=zlib")
     string(REPLACE "=" ";" pair ${pair})
     list(GET pair 0 name)
     list(GET pair 1 package)

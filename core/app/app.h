@@ -22,6 +22,7 @@ typedef struct er_app_config {
     er_admin_settings admin;
     er_kube_settings kubernetes;
     er_watch_settings watch;
+    er_state_settings state;
     struct {
         int64_t window_ms;
     } notices;
@@ -49,6 +50,7 @@ extern const er_command er_commands[]; /* name NULL at the end */
 int er_cmd_run(int argc, char **argv);
 int er_cmd_check(int argc, char **argv);
 int er_cmd_schema(int argc, char **argv);
+int er_cmd_state(int argc, char **argv);
 int er_cmd_version(int argc, char **argv);
 int er_cmd_help(int argc, char **argv);
 

@@ -14,6 +14,8 @@ const er_command er_commands[] = {
      er_cmd_check},
     {"schema", "schema config|record|reference", "print a schema, or the configuration reference",
      er_cmd_schema},
+    {"state", "state show|reset -c FILE|--path DIR [--json]",
+     "print or remove the stored resume points", er_cmd_state},
     {"version", "version", "print the version", er_cmd_version},
     {"help", "help", "print this", er_cmd_help},
     {NULL, NULL, NULL, NULL},
@@ -79,7 +81,7 @@ int er_cmd_help(int argc, char **argv) {
     er_buf_puts(&text, "eventrouter: Kubernetes Events into your log and SIEM stacks, complete and "
                        "in time.\n\nUsage: eventrouter COMMAND\n\n");
     for (const er_command *c = er_commands; c->name != NULL; c++) {
-        er_buf_putf(&text, "  %-47s %s\n", c->usage, c->summary);
+        er_buf_putf(&text, "  %-49s %s\n", c->usage, c->summary);
     }
     er_buf_puts(&text, "\nExit codes: 0 success, 1 run-time failure, 2 bad configuration or "
                        "usage.\n");

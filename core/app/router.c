@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define STATE_LIMIT_MS 2000
+
 #define USER_AGENT "eventrouter/" ER_VERSION " (" ER_PLATFORM ")"
 
 struct er_router {
@@ -18,6 +20,7 @@ struct er_router {
     er_hearts hearts;
     er_kube_config *kube;
     er_identity *identity;
+    er_state *state;
     er_delivery *deliveries[ER_SINKS_MAX];
     size_t deliveries_n;
     er_flow *flow;
@@ -58,6 +61,7 @@ static er_status make_stream(er_router *r, const char *namespace_, er_err *err) 
         .user_agent = USER_AGENT,
         .namespace_ = namespace_,
         .identity = r->identity,
+        .state = r->state,
         .flow = r->flow,
         .deliveries = r->deliveries,
         .deliveries_n = r->deliveries_n,
@@ -65,7 +69,11 @@ static er_status make_stream(er_router *r, const char *namespace_, er_err *err) 
         .hearts = &r->hearts,
     };
     er_status status = er_stream_new(&options, &r->streams[r->streams_n], err);
-    r->streams_n += status == ER_OK;
+    if (status == ER_OK) {
+        er_stream *stream = r->streams[r->streams_n++];
+        const er_state_source source = {er_stream_name(stream), stream, er_stream_collect};
+        er_state_add(r->state, &source);
+    }
     return status;
 }
 
@@ -90,8 +98,9 @@ static bool check_stopping(void *arg, er_buf *text) {
 }
 
 static void make_checks(er_router *r) {
-    r->checks = er_xcalloc(r->streams_n + 1, sizeof *r->checks);
+    r->checks = er_xcalloc(r->streams_n + 2, sizeof *r->checks);
     r->checks[r->checks_n++] = (er_ready_check){"shutdown", check_stopping, r};
+    r->checks[r->checks_n++] = (er_ready_check){"state", er_state_ready, r->state};
     for (size_t i = 0; i < r->streams_n; i++) {
         r->checks[r->checks_n++] =
             (er_ready_check){er_stream_name(r->streams[i]), er_stream_ready, r->streams[i]};
@@ -124,6 +133,7 @@ er_status er_router_new(const er_app_config *config, const er_route_table *table
     r->config = config;
     r->table = table;
     r->metrics = er_metrics_new();
+    r->state = er_state_new(&config->state, r->metrics);
     make_metrics(r);
     er_status status = make_sinks(r, err);
     if (status == ER_OK) {
@@ -168,6 +178,9 @@ er_status er_router_start(er_router *r, er_err *err) {
     er_status status = start_admin(r, err);
     for (size_t i = 0; i < r->deliveries_n && status == ER_OK; i++) {
         status = er_delivery_start(r->deliveries[i], err);
+    }
+    if (status == ER_OK) {
+        status = er_state_start(r->state, err);
     }
     for (size_t i = 0; i < r->streams_n && status == ER_OK; i++) {
         status = er_stream_start(r->streams[i], err);
@@ -233,6 +246,7 @@ void er_router_stop(er_router *r) {
     for (size_t i = 0; i < r->deliveries_n; i++) {
         er_delivery_join(r->deliveries[i]);
     }
+    er_state_stop(r->state, STATE_LIMIT_MS); /* what is settled by now is settled for good */
     er_admin_stop(r->admin);
     r->admin = NULL;
 }
@@ -284,6 +298,7 @@ void er_router_free(er_router *r) {
     free(r->checks);
     er_notices_free(r->notices);
     er_flow_free(r->flow);
+    er_state_free(r->state);
     er_identity_free(r->identity);
     er_kube_config_free(r->kube);
     er_metrics_free(r->metrics);

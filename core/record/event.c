@@ -225,18 +225,20 @@ static const char *gap_text(er_str cause) {
 void er_draft_gap(const er_gap_part *part, er_str stream_id, unsigned n, er_time observed,
                   er_draft *draft) {
     *draft = (er_draft){0};
-    (void)snprintf(draft->text, sizeof draft->text, "Gap in %.*s after version %.*s: %s",
+    bool is_after = part->from_version.n > 0; /* else nothing is known of what was before */
+    (void)snprintf(draft->text, sizeof draft->text, "Gap in %.*s%s%.*s: %s",
                    (int)(part->stream.n < 100 ? part->stream.n : 100), part->stream.p,
-                   (int)part->from_version.n, part->from_version.n > 0 ? part->from_version.p : "",
-                   gap_text(part->cause));
+                   is_after ? " after version " : "", (int)part->from_version.n,
+                   is_after ? part->from_version.p : "", gap_text(part->cause));
     fill_own(draft, ER_KIND_GAP, ER_SEVERITY_ERROR, part->from_time, "fromTime", observed);
     draft->rec.reason = part->cause;
     draft->rec.gap = *part;
     char hash[17];
     er_sha256_hex(stream_id, hash, 16);
     char raw[ER_ID_MAX + 64];
-    (void)snprintf(raw, sizeof raw, "gap-%s-%.*s-%u", hash, (int)part->from_version.n,
-                   part->from_version.n > 0 ? part->from_version.p : "", n);
+    er_str version = is_after ? part->from_version : part->to_version;
+    (void)snprintf(raw, sizeof raw, "gap-%s-%.*s-%u", hash, (int)version.n,
+                   version.n > 0 ? version.p : "", n);
     draft->rec.id = er_record_id(er_str_of(raw), draft->id);
 }
 

@@ -69,7 +69,8 @@ typedef struct list_run {
 /* ---- items ---- */
 
 static bool is_wanted(const list_run *run, er_str version) {
-    if (run->s->list_cause == ER_LIST_START || run->is_rewound) {
+    er_list_cause cause = run->s->list_cause;
+    if (cause == ER_LIST_START || cause == ER_LIST_NO_STATE || run->is_rewound) {
         return true;
     }
     /* The version of a listed item equals the one its frame carried: what is not newer than the
@@ -125,7 +126,7 @@ static void forget_old_versions(list_run *run) {
     er_stream *s = run->s;
     if (run->is_rewound && !er_str_eqc(er_tracker_last(s->tracker), "0")) {
         er_slot_give_back(run->slot);
-        er_tracker_rewind(s->tracker, ER_STR("0"));
+        er_stream_mark_rewound(s, run->from, run->from_time);
         run->slot = er_tracker_open(s->tracker, (er_str){0});
         s->last_uid = 0;
     }
@@ -235,7 +236,10 @@ static void emit_gaps(list_run *run) {
     er_stream *s = run->s;
     er_str to = er_str_of(run->version);
     if (run->is_rewound) {
-        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(run->from), to, run->from_time,
+        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(s->point.gap_from), to,
+                           run->from_time, (int64_t)run->queued);
+    } else if (s->list_cause == ER_LIST_NO_STATE) {
+        er_stream_emit_gap(s, run->slot, "noState", (er_str){0}, to, run->from_time,
                            (int64_t)run->queued);
     } else if (s->list_cause != ER_LIST_START && !run->was_complete) {
         er_stream_emit_gap(s, run->slot, "expired", er_str_of(run->from), to, run->from_time,
@@ -265,11 +269,13 @@ bool er_stream_list(er_stream *s) {
     if (is_whole) {
         emit_gaps(&run);
         er_tracker_advance(s->tracker, er_str_of(run.version));
-        s->complete_until = run.attempt_time;
+        er_slot_give_back(run.slot);
+        er_stream_complete(s, run.attempt_time);
         er_counter_inc(s->metrics.lists_ok);
         ER_LOG(ER_LOG_INFO, "watch", "listed", ER_LS("watch", s->name),
                ER_LS("version", run.version), ER_LI("records", run.queued));
-        er_slot_give_back(run.slot);
+        /* From the first version on, what happens while we are away must not be lost. */
+        (void)er_state_write_now(s->options.state, er_deadline_in(0));
     }
     er_flow_wake(s->options.flow);
     /* A list that did not end keeps its slot: the resume point must not pass it. */

@@ -140,8 +140,8 @@ static void on_waiting(void *arg) {
 }
 
 static void complete_when_waited(er_stream *s) {
-    if (s->waited_at != ER_TIME_NONE) {
-        s->complete_until = s->waited_at;
+    if (s->waited_at != ER_TIME_NONE && s->waited_at != s->complete_until) {
+        er_stream_complete(s, s->waited_at);
     }
 }
 
@@ -310,7 +310,8 @@ static void step(er_stream *s) {
 
 static void *run(void *arg) {
     er_stream *s = arg;
-    if (identify(s)) {
+    if (er_state_wait(s->options.state, &s->cancel, s->heart) && identify(s)) {
+        er_stream_begin(s);
         while (!er_stream_stopping(s) && !s->gives_up) {
             step(s);
         }
@@ -355,6 +356,7 @@ er_status er_stream_new(const er_stream_options *options, er_stream **out, er_er
     atomic_init(&s->answered, false);
     atomic_init(&s->ended, false);
     atomic_init(&s->stage, ER_STAGE_CONNECTING);
+    er_mutex_init(&s->point_lock);
     s->heart = er_heart_new(options->hearts, s->name);
     s->cancel.fd = -1;
     er_status status = er_cancel_init(&s->cancel, err);
@@ -416,6 +418,7 @@ void er_stream_free(er_stream *s) {
     er_json_doc_fini(&s->doc);
     er_pattern_scratch_free(s->scratch);
     er_cancel_fini(&s->cancel);
+    er_mutex_fini(&s->point_lock);
     free(s->blocked);
     free(s->name);
     free(s->path);
@@ -433,5 +436,16 @@ bool er_stream_ready(void *stream, er_buf *text) {
     bool answered = atomic_load(&s->answered);
     er_buf_puts(text,
                 answered ? stages[atomic_load(&s->stage)] : "the API server has not answered yet");
+    char version[ER_VERSION_MAX];
+    er_tracker_resume(s->tracker, version);
+    er_time oldest = er_tracker_oldest(s->tracker);
+    er_buf_putf(text, ", resume point %s", version[0] == '\0' ? "none yet" : version);
+    if (oldest == ER_TIME_NONE) {
+        er_buf_puts(text, ", everything is settled");
+    } else {
+        er_buf_putf(text, ", %zu frames are not settled, the oldest for %lld s",
+                    er_tracker_open_slots(s->tracker),
+                    (long long)((er_time_now() - oldest) / 1000000));
+    }
     return answered;
 }

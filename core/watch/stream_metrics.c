@@ -3,6 +3,9 @@
 static void on_render(void *arg) {
     er_stream *s = arg;
     er_gauge_set(s->metrics.unsettled, (double)er_tracker_open_slots(s->tracker));
+    er_time oldest = er_tracker_oldest(s->tracker);
+    er_gauge_set(s->metrics.resume_lag,
+                 oldest == ER_TIME_NONE ? 0 : (double)(er_time_now() - oldest) / 1e6);
 }
 
 static void make_counters(er_stream *s, er_metrics *m) {
@@ -40,7 +43,6 @@ void er_stream_make_metrics(er_stream *s) {
         er_metrics_counter(m, "list_items_total", "Items read from lists.", labels);
     s->metrics.decode_errors =
         er_metrics_counter(m, "decode_errors_total", "Frames and items that were skipped.", labels);
-    s->metrics.gaps = er_metrics_counter(m, "gaps_total", "Gap records made.", labels);
     s->metrics.truncated =
         er_metrics_counter(m, "records_truncated_total", "Records whose message was cut.", labels);
     s->metrics.expired_quiet = er_metrics_counter(
@@ -51,6 +53,8 @@ void er_stream_make_metrics(er_stream *s) {
                                                 "When the API server last said something.", labels);
     s->metrics.unsettled = er_metrics_gauge(m, "watch_unsettled_frames",
                                             "Frames whose records are not settled yet.", labels);
+    s->metrics.resume_lag = er_metrics_gauge(
+        m, "resume_point_lag_seconds", "Age of the oldest frame that is not settled.", labels);
     s->metrics.lag =
         er_metrics_histogram(m, "watch_lag_seconds", "From a record's time to seeing it.", labels,
                              lag, sizeof lag / sizeof lag[0]);

@@ -9,10 +9,11 @@
 #include "watch/watch.h"
 
 typedef enum er_list_cause {
-    ER_LIST_START,   /* nothing is known: no gap */
-    ER_LIST_EXPIRED, /* 410: versions after the last are gone from the history */
-    ER_LIST_REWOUND, /* the store went back */
-    ER_LIST_ERRORS,  /* ERROR 500 three times in a row: as expired */
+    ER_LIST_START,    /* nothing is known: no gap */
+    ER_LIST_EXPIRED,  /* 410: versions after the last are gone from the history */
+    ER_LIST_REWOUND,  /* the store went back */
+    ER_LIST_ERRORS,   /* ERROR 500 three times in a row: as expired */
+    ER_LIST_NO_STATE, /* there was a resume point, and it is lost: everything is emitted */
 } er_list_cause;
 
 typedef enum er_next { ER_NEXT_LIST, ER_NEXT_PROBE, ER_NEXT_WATCH } er_next;
@@ -64,6 +65,10 @@ struct er_stream {
     er_counter **blocked;
     const char *cluster, *cluster_id; /* from the identity, before the first record */
 
+    er_mutex point_lock; /* point, is_begun: read by the keeper's thread */
+    er_point point;      /* what is stored while the tracker has no resume point of its own */
+    bool is_begun;
+
     er_next next;
     er_list_cause list_cause;
     er_backoff backoff;
@@ -84,9 +89,9 @@ struct er_stream {
     struct {
         er_counter *frames[ER_FRAME_TYPES_], *stale;
         er_counter *restarts[ER_RESTART_REASONS_];
-        er_counter *lists_ok, *lists_failed, *list_items, *decode_errors, *gaps, *truncated;
+        er_counter *lists_ok, *lists_failed, *list_items, *decode_errors, *truncated;
         er_counter *expired_quiet;
-        er_gauge *connected, *last_activity, *unsettled;
+        er_gauge *connected, *last_activity, *unsettled, *resume_lag;
         er_histogram *lag;
     } metrics;
 };
@@ -108,6 +113,15 @@ void er_stream_skipped(er_stream *s, er_slot *slot, const char *cause, const cha
 
 /* list.c: lists everything and emits it as the cause demands. False: it was cancelled. */
 bool er_stream_list(er_stream *s);
+
+/* resume.c: what is stored of the stream. */
+/* Decides how to begin, from what was stored; the cluster is known. */
+void er_stream_begin(er_stream *s);
+/* The stream is known complete up to `until`. */
+void er_stream_complete(er_stream *s, er_time until);
+/* The store was rewound behind version `from`: no version counts any more, and a start from here on
+ * lists everything. Written before it returns, if that takes no longer than 2 s. */
+void er_stream_mark_rewound(er_stream *s, const char *from, er_time from_time);
 
 /* stream.c */
 /* Waits before another attempt; false when cancelled. */

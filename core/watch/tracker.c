@@ -9,6 +9,7 @@ struct er_slot {
     er_slot *prev, *next; /* in the order of opening */
     atomic_uint owed;
     bool is_stale; /* opened before the store was rewound */
+    er_time opened;
     char lower[ER_VERSION_MAX];
 };
 
@@ -83,6 +84,7 @@ er_slot *er_tracker_open(er_tracker *t, er_str version) {
     er_slot *slot = er_xcalloc(1, sizeof *slot);
     slot->ack.settled = settled;
     slot->tracker = t;
+    slot->opened = er_time_now();
     atomic_init(&slot->owed, 1);
     er_lock(&t->lock);
     /* Several frames may share one version: a crash after the first must bring back all of them. */
@@ -133,12 +135,26 @@ er_str er_tracker_last(const er_tracker *t) {
     return er_str_of(t->last);
 }
 
-void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
-    er_lock(&t->lock);
+/* The slot that holds the resume point; NULL: none does. */
+static const er_slot *holder_locked(const er_tracker *t) {
     const er_slot *slot = t->oldest;
     while (slot != NULL && slot->is_stale) {
         slot = slot->next;
     }
+    return slot;
+}
+
+er_time er_tracker_oldest(er_tracker *t) {
+    er_lock(&t->lock);
+    const er_slot *slot = holder_locked(t);
+    er_time opened = slot == NULL ? ER_TIME_NONE : slot->opened;
+    er_unlock(&t->lock);
+    return opened;
+}
+
+void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
+    er_lock(&t->lock);
+    const er_slot *slot = holder_locked(t);
     memcpy(out, slot == NULL ? t->last : slot->lower, ER_VERSION_MAX);
     er_unlock(&t->lock);
 }

@@ -41,5 +41,7 @@ er_str er_tracker_last(const er_tracker *t);
 /* The resume point; "" when there is none yet. */
 void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]);
 size_t er_tracker_open_slots(er_tracker *t);
+/* When the oldest slot that holds the resume point was opened; ER_TIME_NONE when none is open. */
+er_time er_tracker_oldest(er_tracker *t);
 
 #endif

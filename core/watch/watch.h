@@ -2,7 +2,8 @@
  * emits them; it never gives up.
  *
  * The shape (Kubernetes API concepts, "Efficient detection of changes"):
- *   start                        LIST, emit, WATCH from the list's version
+ *   start, a resume point stored probe, WATCH from it: what happened since is replayed
+ *   start, none stored           LIST, emit, WATCH from the list's version
  *   clean end after a frame      WATCH again from the last version received, at once
  *   clean end, no frame          probe, then the same; under 1 s of life it counts as a failure
  *   transport error, 429, 5xx    the same after a backoff and a probe, honouring Retry-After
@@ -20,6 +21,7 @@
 #define ER_WATCH_WATCH_H
 
 #include "kube/kube.h"
+#include "state/state.h"
 #include "watch/flow.h"
 
 typedef enum er_start_from { ER_START_BEGINNING, ER_START_NOW } er_start_from;
@@ -53,6 +55,7 @@ typedef struct er_stream_options {
     const char *user_agent;
     const char *namespace_; /* NULL: the whole cluster */
     er_identity *identity;
+    er_state *state;
     er_flow *flow;
     er_delivery *const *deliveries; /* for the labels of blocked time */
     size_t deliveries_n;
@@ -72,6 +75,8 @@ void er_stream_free(er_stream *stream); /* after all deliveries were joined */
 
 /* "events" or "events/NAMESPACE". */
 const char *er_stream_name(const er_stream *stream);
+/* For er_state_source: what is to be stored of it; the keeper's thread. */
+bool er_stream_collect(void *stream, er_point *out);
 /* For /readyz: true once the API server has answered; text says where the stream stands. */
 bool er_stream_ready(void *stream, er_buf *text);
 

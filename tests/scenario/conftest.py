@@ -152,7 +152,7 @@ class Router:
     """The program, running. Its configuration is the defaults above with what the test says."""
 
     def __init__(self, directory, server, config, token="a-token", env=None):
-        self.directory, self.stopped = directory, None
+        self.directory, self.stopped, self.killed = directory, None, False
         self.token_file = directory / "token"
         self.token_file.write_text(token)
         kubeconfig = directory / "kubeconfig"
@@ -240,6 +240,12 @@ class Router:
             self.reader.join(LIMIT)
         return self.stopped
 
+    def kill(self):
+        """As a power failure would end it."""
+        self.process.kill()
+        self.stopped, self.killed = self.process.wait(60), True
+        self.reader.join(LIMIT)
+
     def ledger(self):
         """The last line of the log, checked to balance."""
         line = self.lines[-1]
@@ -275,8 +281,9 @@ def router(tmp_path, fake):
     yield start
     for one in started:
         code = one.stop()
-        assert code == 0, one.lines[-20:]
-        one.ledger()
+        if not one.killed:
+            assert code == 0, one.lines[-20:]
+            one.ledger()
 
 
 @pytest.fixture

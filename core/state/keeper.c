@@ -1,0 +1,530 @@
+/* The keeper's thread.
+ *
+ * Concurrency: everything marked "locked" is under `lock`; the file is touched without it, so that
+ * one that hangs holds up nobody. What was read is written before `phase` leaves OPENING and never
+ * changes after. */
+#include "base/log.h"
+#include "state/state.h"
+#include "state/store.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOURCES_MAX      256
+#define OPEN_WAIT_MS     10000 /* streams start without a store that takes longer */
+#define LOCKED_AGAIN_MS  500
+#define LOCKED_SAY_MS    10000
+#define REOPEN_MS        10000
+#define WATCHED_EVERY_US 30000000 /* watchedUntil alone is no reason to write more often */
+#define POINT_MAX_BYTES  (64u << 10)
+
+typedef enum phase {
+    OPENING,
+    LOCKED,   /* another router has it */
+    OPEN,     /* read, and can be written */
+    READONLY, /* read, and cannot be written for now */
+    GIVEN_UP, /* not read */
+} phase;
+
+typedef struct kept { /* one source */
+    er_state_source source;
+    bool is_read; /* found in the file: stored is what it said */
+    er_point stored, written;
+    bool was_written;          /* written holds what the file has, by us */
+    _Atomic er_time confirmed; /* when the file was last as it should be */
+    er_gauge *age;
+} kept;
+
+struct er_state {
+    const er_state_settings *settings;
+    er_metrics *registry;
+    kept *v;
+    size_t n;
+    er_thread thread;
+    bool has_thread;
+    er_store *store; /* the keeper's own */
+    er_deadline reopen_at;
+    bool is_lost;         /* there was a store, and its content is not known */
+    er_deadline patience; /* streams start without a store that is not open by then */
+
+    er_mutex lock; /* below: locked */
+    er_cond changed;
+    phase phase;
+    bool stops, over;
+    uint64_t wanted, done, good; /* rounds of writing; good: the last that wrote all there was */
+    char trouble[512];           /* why it cannot be used; "" */
+
+    struct {
+        er_counter *writes, *errors, *voided;
+        er_gauge *usable;
+    } metrics;
+};
+
+/* ---- making ---- */
+
+static void on_render(void *arg) {
+    er_state *state = arg;
+    for (size_t i = 0; i < state->n; i++) {
+        er_time confirmed = atomic_load(&state->v[i].confirmed);
+        double age = (double)(er_time_now() - confirmed) / 1e6;
+        er_gauge_set(state->v[i].age, confirmed == ER_TIME_NONE ? (double)NAN : age);
+    }
+}
+
+er_state *er_state_new(const er_state_settings *settings, er_metrics *metrics) {
+    er_state *state = er_xcalloc(1, sizeof *state);
+    state->settings = settings;
+    state->registry = metrics;
+    state->phase = er_state_is_kept(settings) ? OPENING : OPEN;
+    er_mutex_init(&state->lock);
+    er_cond_init(&state->changed);
+    if (!er_state_is_kept(settings)) {
+        return state;
+    }
+    state->metrics.writes = er_metrics_counter(metrics, "state_writes_total",
+                                               "Writes of the store.", ER_LABELS("outcome", "ok"));
+    state->metrics.errors = er_metrics_counter(
+        metrics, "state_writes_total", "Writes of the store.", ER_LABELS("outcome", "error"));
+    state->metrics.voided = er_metrics_counter(
+        metrics, "state_voided_total", "Streams whose stored rows were damaged or missing.", NULL);
+    state->metrics.usable =
+        er_metrics_gauge(metrics, "state_usable", "1 while resume points can be stored.", NULL);
+    er_metrics_on_render(metrics, on_render, state);
+    return state;
+}
+
+void er_state_add(er_state *state, const er_state_source *source) {
+    ER_ASSERT(state->n < SOURCES_MAX && !state->has_thread);
+    kept *v = realloc(state->v, (state->n + 1) * sizeof *v);
+    ER_ASSERT(v != NULL);
+    state->v = v;
+    kept *k = &state->v[state->n++];
+    *k = (kept){.source = *source};
+    atomic_init(&k->confirmed, ER_TIME_NONE);
+    if (er_state_is_kept(state->settings)) {
+        k->age = er_metrics_gauge(state->registry, "resume_point_age_seconds",
+                                  "Since the stored resume point was last as it should be.",
+                                  ER_LABELS("watch", source->name));
+    }
+}
+
+void er_state_free(er_state *state) {
+    if (state == NULL) {
+        return;
+    }
+    if (state->has_thread) {
+        return; /* it hangs in the file system: what it uses stays */
+    }
+    er_cond_fini(&state->changed);
+    er_mutex_fini(&state->lock);
+    free(state->v);
+    free(state);
+}
+
+/* ---- opening ---- */
+
+static void set_phase(er_state *state, phase next, const char *trouble) {
+    er_lock(&state->lock);
+    state->phase = next;
+    size_t n = strlen(trouble);
+    n = n < sizeof state->trouble ? n : sizeof state->trouble - 1;
+    memcpy(state->trouble, trouble, n);
+    state->trouble[n] = '\0';
+    er_cond_broadcast(&state->changed);
+    er_unlock(&state->lock);
+    er_gauge_set(state->metrics.usable, next == OPEN ? 1 : 0);
+}
+
+static kept *find(er_state *state, er_str name) {
+    for (size_t i = 0; i < state->n; i++) {
+        if (er_str_eqc(name, state->v[i].source.name)) {
+            return &state->v[i];
+        }
+    }
+    return NULL;
+}
+
+static bool rows_of(er_str value, size_t *rows) {
+    er_point point;
+    return er_point_parse(value, &point, rows, NULL) == ER_OK;
+}
+
+static void take_row(void *arg, const er_store_row *row) {
+    kept *k = find(arg, row->stream);
+    size_t rows;
+    if (k != NULL && row->key.n == 0 &&
+        er_point_parse(row->value, &k->stored, &rows, NULL) == ER_OK) {
+        k->is_read = true;
+        k->written = k->stored;
+        k->was_written = true;
+    }
+}
+
+/* The rows that a file made now begins with: each stream's, saying why there is nothing yet. */
+typedef struct seed {
+    er_store_row *rows;
+    er_buf values;
+} seed;
+
+static void seed_make(const er_state *state, const er_point *point, seed *out) {
+    er_buf_init(&out->values, POINT_MAX_BYTES);
+    er_point_json(point, 0, &out->values);
+    out->rows = er_xcalloc(state->n + 1, sizeof *out->rows);
+    for (size_t i = 0; i < state->n; i++) {
+        out->rows[i] = (er_store_row){.stream = er_str_of(state->v[i].source.name),
+                                      .value = er_buf_str(&out->values)};
+    }
+}
+
+static void seed_fini(seed *s) {
+    free(s->rows);
+    er_buf_fini(&s->values);
+}
+
+static er_store_outcome open_store(er_state *state, er_err *err) {
+    const er_point first = {
+        .mark = ER_POINT_FIRST, .watched_until = ER_TIME_NONE, .written = er_time_now()};
+    er_point lost = first;
+    lost.mark = ER_POINT_LIST;
+    memcpy(lost.gap_cause, "noState", sizeof "noState");
+    seed fresh;
+    seed replaced;
+    seed_make(state, &first, &fresh);
+    seed_make(state, &lost, &replaced);
+    const er_store_seed seeds = {fresh.rows, replaced.rows, state->n};
+    er_store_outcome outcome = er_store_open(state->settings->path, &seeds, &state->store, err);
+    seed_fini(&fresh);
+    seed_fini(&replaced);
+    return outcome;
+}
+
+/* False: the content could not be read after all. */
+static bool read_store(er_state *state, er_err *err) {
+    const er_store_reader reader = {.arg = state, .rows_of = rows_of, .row = take_row};
+    size_t voided = 0;
+    if (er_store_read(state->store, &reader, &voided, err) != ER_OK) {
+        return false;
+    }
+    if (voided > 0) {
+        er_counter_add(state->metrics.voided, voided);
+        ER_LOG(ER_LOG_ERROR, "state", "stored rows were damaged, their streams start anew",
+               ER_LS("path", state->settings->path), ER_LI("streams", voided));
+    }
+    return true;
+}
+
+static void say_outcome(const er_state *state, er_store_outcome outcome, const er_err *err) {
+    const char *path = state->settings->path;
+    if (outcome == ER_STORE_REPLACED) {
+        ER_LOG(ER_LOG_ERROR, "state", "the state store was damaged, a new one was made",
+               ER_LS("path", path), ER_LS("error", err->msg));
+    } else if (outcome == ER_STORE_NEW || outcome == ER_STORE_SOUND) {
+        ER_LOG(ER_LOG_INFO, "state", "the state store is open", ER_LS("path", path),
+               ER_LS("store", outcome == ER_STORE_NEW ? "new" : "found"));
+    } else {
+        ER_LOG(ER_LOG_ERROR, "state",
+               outcome == ER_STORE_READONLY
+                   ? "the state store cannot be written, resume points stay as they are"
+                   : "the state store cannot be used, everything is listed again",
+               ER_LS("path", path), ER_LS("error", err->msg));
+    }
+}
+
+/* Waits for one that another router has; false: we are to end. */
+static bool first_open(er_state *state) {
+    int64_t said = INT64_MIN;
+    for (;;) {
+        er_err err = {0};
+        er_store_outcome outcome = open_store(state, &err);
+        if (outcome != ER_STORE_LOCKED) {
+            state->is_lost = outcome == ER_STORE_FAILED;
+            if (state->store != NULL && !read_store(state, &err)) {
+                er_store_close(state->store);
+                state->store = NULL;
+                state->is_lost = true;
+                outcome = ER_STORE_FAILED;
+            }
+            say_outcome(state, outcome, &err);
+            state->reopen_at = er_deadline_in(REOPEN_MS);
+            set_phase(state,
+                      outcome == ER_STORE_FAILED     ? GIVEN_UP
+                      : outcome == ER_STORE_READONLY ? READONLY
+                                                     : OPEN,
+                      outcome == ER_STORE_FAILED || outcome == ER_STORE_READONLY ? err.msg : "");
+            return true;
+        }
+        set_phase(state, LOCKED, err.msg);
+        if (said == INT64_MIN || er_mono_ms() - said >= LOCKED_SAY_MS) {
+            said = er_mono_ms();
+            ER_LOG(ER_LOG_WARNING, "state", "waiting for a state store that another process has",
+                   ER_LS("path", state->settings->path), ER_LS("error", err.msg));
+        }
+        er_lock(&state->lock);
+        if (!state->stops) {
+            (void)er_cond_wait_until(&state->changed, &state->lock,
+                                     er_deadline_in(LOCKED_AGAIN_MS));
+        }
+        bool ends = state->stops;
+        er_unlock(&state->lock);
+        if (ends) {
+            return false;
+        }
+    }
+}
+
+/* A disk that was full, a volume that came late: what we know is written as soon as it can be. */
+static void reopen(er_state *state) {
+    er_store_close(state->store);
+    state->store = NULL;
+    er_err err = {0};
+    er_store_outcome outcome = open_store(state, &err);
+    state->reopen_at = er_deadline_in(REOPEN_MS);
+    if (outcome == ER_STORE_FAILED || outcome == ER_STORE_LOCKED || outcome == ER_STORE_READONLY) {
+        return;
+    }
+    say_outcome(state, outcome, &err);
+    for (size_t i = 0; i < state->n; i++) {
+        state->v[i].was_written = false;
+    }
+    set_phase(state, OPEN, "");
+}
+
+/* ---- writing ---- */
+
+static bool is_due(const kept *k, const er_point *point, bool last) {
+    if (!k->was_written || !er_point_eq(point, &k->written)) {
+        return true;
+    }
+    if (point->watched_until == k->written.watched_until || point->watched_until == ER_TIME_NONE) {
+        return false;
+    }
+    return last || k->written.watched_until == ER_TIME_NONE ||
+           point->watched_until - k->written.watched_until >= WATCHED_EVERY_US;
+}
+
+/* Collects what changed; the rows' values live in values, one a row. */
+static size_t collect(er_state *state, er_store_row *rows, er_buf *values, er_point *points,
+                      size_t *which, bool last) {
+    size_t n = 0;
+    for (size_t i = 0; i < state->n; i++) {
+        kept *k = &state->v[i];
+        if (!k->source.collect(k->source.arg, &points[n])) {
+            continue;
+        }
+        if (!is_due(k, &points[n], last)) {
+            atomic_store(&k->confirmed, er_time_now());
+            continue;
+        }
+        points[n].written = er_time_now();
+        er_buf_init(&values[n], POINT_MAX_BYTES);
+        er_point_json(&points[n], 0, &values[n]);
+        rows[n] =
+            (er_store_row){.stream = er_str_of(k->source.name), .value = er_buf_str(&values[n])};
+        which[n++] = i;
+    }
+    return n;
+}
+
+static void written(er_state *state, const er_point *points, const size_t *which, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        kept *k = &state->v[which[i]];
+        k->written = points[i];
+        k->was_written = true;
+        atomic_store(&k->confirmed, points[i].written);
+    }
+    er_counter_inc(state->metrics.writes);
+    if (state->phase != OPEN) { /* the keeper alone changes it */
+        ER_LOG(ER_LOG_INFO, "state", "the state store can be written again",
+               ER_LS("path", state->settings->path));
+        set_phase(state, OPEN, "");
+    }
+}
+
+static void not_written(er_state *state, const er_err *err) {
+    er_counter_inc(state->metrics.errors);
+    ER_LOG(ER_LOG_ERROR, "state", "resume points cannot be stored", ER_LS("error", err->msg));
+    set_phase(state, READONLY, err->msg);
+    if (err->code == ER_E_INVAL) { /* damaged while it was in use: a new one is made at once */
+        er_store_close(state->store);
+        state->store = NULL;
+        state->reopen_at = er_deadline_in(0);
+    }
+}
+
+/* One round; false: something was to be written and could not be. */
+static bool write_round(er_state *state, bool last) {
+    if (state->store == NULL || !er_store_is_writable(state->store)) {
+        return false;
+    }
+    er_store_row *rows = er_xcalloc(state->n + 1, sizeof *rows);
+    er_buf *values = er_xcalloc(state->n + 1, sizeof *values);
+    er_point *points = er_xcalloc(state->n + 1, sizeof *points);
+    size_t *which = er_xcalloc(state->n + 1, sizeof *which);
+    er_err err = {0};
+    bool good = true;
+    size_t n = collect(state, rows, values, points, which, last);
+    if (n > 0) {
+        good = er_store_write(state->store, rows, n, &err) == ER_OK;
+        if (good) {
+            written(state, points, which, n);
+        } else {
+            not_written(state, &err);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        er_buf_fini(&values[i]);
+    }
+    free(rows);
+    free(values);
+    free(points);
+    free(which);
+    return good;
+}
+
+/* ---- the thread ---- */
+
+/* Until the next round is due: the interval, or somebody wants one now. True: we are to end. */
+static bool rest(er_state *state) {
+    er_deadline until = er_deadline_in(state->settings->interval_ms);
+    er_lock(&state->lock);
+    bool in_time = true;
+    while (!state->stops && state->wanted == state->done && in_time) {
+        in_time = er_cond_wait_until(&state->changed, &state->lock, until);
+    }
+    bool ends = state->stops;
+    er_unlock(&state->lock);
+    return ends;
+}
+
+static void *run(void *arg) {
+    er_state *state = arg;
+    bool opened = first_open(state);
+    bool ends = !opened;
+    while (opened && !ends) {
+        er_lock(&state->lock);
+        uint64_t round = state->wanted;
+        er_unlock(&state->lock);
+        bool is_usable = state->store != NULL && er_store_is_writable(state->store);
+        if (!is_usable && er_deadline_passed(state->reopen_at)) {
+            reopen(state);
+        }
+        bool good = write_round(state, false);
+        er_lock(&state->lock);
+        state->done = round;
+        state->good = good ? round : state->good;
+        er_cond_broadcast(&state->changed);
+        er_unlock(&state->lock);
+        ends = rest(state);
+    }
+    if (opened) {
+        (void)write_round(state, true);
+    }
+    er_store_close(state->store);
+    state->store = NULL;
+    er_lock(&state->lock);
+    state->over = true;
+    er_cond_broadcast(&state->changed);
+    er_unlock(&state->lock);
+    return NULL;
+}
+
+er_status er_state_start(er_state *state, er_err *err) {
+    if (!er_state_is_kept(state->settings)) {
+        return ER_OK;
+    }
+    state->patience = er_deadline_in(OPEN_WAIT_MS);
+    er_status status = er_thread_start(&state->thread, "state", run, state, err);
+    state->has_thread = status == ER_OK;
+    return status;
+}
+
+/* ---- for streams ---- */
+
+static bool is_awaited_locked(const er_state *state) {
+    return state->phase == LOCKED ||
+           (state->phase == OPENING && !er_deadline_passed(state->patience));
+}
+
+bool er_state_wait(er_state *state, er_cancel *cancel, er_heart *heart) {
+    er_lock(&state->lock);
+    while (is_awaited_locked(state)) {
+        if (er_cancel_is_set(cancel)) {
+            break;
+        }
+        er_heart_beat(heart);
+        (void)er_cond_wait_until(&state->changed, &state->lock, er_deadline_in(200));
+    }
+    er_unlock(&state->lock);
+    return !er_cancel_is_set(cancel);
+}
+
+er_stored er_state_get(er_state *state, const char *name, er_point *out) {
+    if (!er_state_is_kept(state->settings)) {
+        return ER_STORED_NOTHING;
+    }
+    er_lock(&state->lock);
+    bool is_known = state->phase == OPEN || state->phase == READONLY;
+    er_unlock(&state->lock);
+    const kept *k = is_known && !state->is_lost ? find(state, er_str_of(name)) : NULL;
+    if (k == NULL || !k->is_read) {
+        return ER_STORED_LOST;
+    }
+    *out = k->stored;
+    return k->stored.mark == ER_POINT_FIRST ? ER_STORED_NOTHING : ER_STORED_POINT;
+}
+
+bool er_state_write_now(er_state *state, er_deadline until) {
+    if (!state->has_thread) {
+        return true;
+    }
+    er_lock(&state->lock);
+    uint64_t round = ++state->wanted;
+    er_cond_broadcast(&state->changed);
+    bool in_time = true;
+    while (state->done < round && !state->over && in_time) {
+        in_time = er_cond_wait_until(&state->changed, &state->lock, until);
+    }
+    bool good = state->good >= round;
+    er_unlock(&state->lock);
+    return good;
+}
+
+bool er_state_ready(void *arg, er_buf *text) {
+    er_state *state = arg;
+    static const char *const words[] = {"not opened yet", "waiting, another process has it", "open",
+                                        "cannot be written, resume points stay as they are",
+                                        "cannot be used, resume points are not kept"};
+    er_lock(&state->lock);
+    bool kept_at_all = er_state_is_kept(state->settings);
+    er_buf_puts(text, kept_at_all ? words[state->phase] : "none is configured");
+    if (state->trouble[0] != '\0') {
+        er_buf_putf(text, ": %s", state->trouble);
+    }
+    bool ready = !is_awaited_locked(state);
+    er_unlock(&state->lock);
+    return ready;
+}
+
+void er_state_stop(er_state *state, int64_t limit_ms) {
+    if (!state->has_thread) {
+        return;
+    }
+    er_deadline until = er_deadline_in(limit_ms);
+    er_lock(&state->lock);
+    state->stops = true;
+    er_cond_broadcast(&state->changed);
+    bool in_time = true;
+    while (!state->over && in_time) {
+        in_time = er_cond_wait_until(&state->changed, &state->lock, until);
+    }
+    bool over = state->over;
+    er_unlock(&state->lock);
+    if (over) {
+        er_thread_join(state->thread);
+        state->has_thread = false;
+    } else {
+        ER_LOG(ER_LOG_ERROR, "state", "the state store hangs, it is left behind",
+               ER_LS("path", state->settings->path));
+    }
+}
