@@ -7,8 +7,8 @@
 #include <string.h>
 
 typedef struct state_options {
-    const char *action, *file, *path;
-    bool json;
+    bool shows, resets, json;
+    const char *file, *path;
 } state_options;
 
 static int parse_options(int argc, char **argv, state_options *options) {
@@ -25,14 +25,15 @@ static int parse_options(int argc, char **argv, state_options *options) {
             options->path = argv[++i];
         } else if (strcmp(argv[i], "--json") == 0) {
             options->json = true;
-        } else if (options->action == NULL &&
-                   (strcmp(argv[i], "show") == 0 || strcmp(argv[i], "reset") == 0)) {
-            options->action = argv[i];
+        } else if (strcmp(argv[i], "show") == 0 && !options->resets) {
+            options->shows = true;
+        } else if (strcmp(argv[i], "reset") == 0 && !options->shows) {
+            options->resets = true;
         } else {
             return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
         }
     }
-    if (options->action == NULL) {
+    if (!options->shows && !options->resets) {
         return er_usage_error(argv[0], "say show or reset");
     }
     if ((options->file == NULL) == (options->path == NULL)) {
@@ -148,7 +149,7 @@ static int reset(const char *directory) {
 }
 
 static int act(const state_options *options, const char *directory) {
-    return strcmp(options->action, "show") == 0 ? show(directory, options->json) : reset(directory);
+    return options->shows ? show(directory, options->json) : reset(directory);
 }
 
 static int act_on_file(const state_options *options) {
