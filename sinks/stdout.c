@@ -1,9 +1,11 @@
-/* The sink that writes to standard output: canonical JSON lines, or a table for people.
+/* The sink that writes to standard output: canonical JSON lines, a table for people, or lines for
+ * the agents of Google Cloud Logging.
  *
  * Whole lines only: what a failed write left of a line is kept and written first at the next
  * delivery, so that no line is restarted in its middle or glued to another. A record is delivered
  * when the last byte of its line was taken by write(2); there is no better proof. */
 #include "sink/sink.h"
+#include "sinks/gcp_line.h"
 #include "sinks/registry.h"
 #include "sinks/table.h"
 
@@ -22,7 +24,7 @@
 #define STALL_MS       10000 /* a reader that takes nothing for so long is unavailable */
 #define IOV_N          64
 
-typedef enum stdout_format { FORMAT_JSON, FORMAT_TEXT } stdout_format;
+typedef enum stdout_format { FORMAT_JSON, FORMAT_TEXT, FORMAT_GCP } stdout_format;
 typedef enum stdout_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } stdout_color;
 
 typedef struct stdout_config {
@@ -135,11 +137,17 @@ static er_status stdout_open(void *self, er_deadline until, er_err *err) {
 
 static er_status stdout_encode(void *self, const er_record *rec, er_item *out, er_err *err) {
     const stdout_sink *sink = self;
-    if (sink->config->format == FORMAT_TEXT) {
+    switch ((stdout_format)sink->config->format) {
+    case FORMAT_TEXT:
         er_table_row(rec, sink->is_coloured, &out->body);
-    } else {
+        break;
+    case FORMAT_GCP:
+        er_gcp_line(rec, &out->body);
+        break;
+    case FORMAT_JSON:
         er_record_json(rec, &out->body);
         er_buf_putc(&out->body, '\n');
+        break;
     }
     er_status status = er_buf_status(&out->body);
     return status == ER_OK ? ER_OK
@@ -295,9 +303,11 @@ static const er_field stdout_rows[] = {
     {.key = "format",
      .type = ER_FIELD_ENUM,
      .def = "json",
-     .choices = "json|text",
+     .choices = "json|text|gcp",
      .offset = offsetof(stdout_config, format),
-     .help = "json: one canonical record a line; text: a table for people."},
+     .help = "json: one canonical record a line; text: a table for people; gcp: a line of "
+             "structured logging, out of which the agents of Google Cloud Logging lift severity, "
+             "time, message, insertId and labels."},
     {.key = "color",
      .type = ER_FIELD_ENUM,
      .def = "auto",
@@ -309,7 +319,7 @@ static const er_field stdout_rows[] = {
 
 const er_sink_type er_stdout_sink = {
     .name = "stdout",
-    .summary = "Standard output: JSON lines, or a table for people.",
+    .summary = "Standard output: JSON lines, a table for people, or Cloud Logging's lines.",
     .rows = stdout_rows,
     .config_size = sizeof(stdout_config),
     .max_in_flight = 1,

@@ -92,6 +92,61 @@ static void test_json_lines(void **state) {
     fixture_fini(&f);
 }
 
+static void expect_gcp_line(const er_record *draft, const char *want_head) {
+    fixture f;
+    fixture_init(&f, &er_stdout_sink, "format: gcp\n");
+    er_record *rec = er_record_seal(draft);
+    assert_non_null(rec);
+    er_batch *batch = er_batch_new();
+    batch_add(&f, batch, er_record_ref(rec));
+    er_buf want; /* the head, and the canonical record to the end */
+    er_buf_init(&want, 1 << 20);
+    er_buf_puts(&want, want_head);
+    er_buf_puts(&want, "\"record\":");
+    er_record_json(rec, &want);
+    er_buf_puts(&want, "}\n");
+    assert_string_equal(er_batch_item(batch, 0)->body.p, want.p);
+    er_buf_fini(&want);
+    er_batch_free(batch);
+    er_record_unref(rec);
+    fixture_fini(&f);
+}
+
+static void test_lines_for_cloud_logging(void **state) {
+    (void)state;
+    er_record event = draft_of("u-1", "line one\n\"two\"");
+    expect_gcp_line(&event, "{\"severity\":\"WARNING\",\"time\":\"2026-01-02T03:04:20Z\","
+                            "\"message\":\"line one\\n\\\"two\\\"\","
+                            "\"logging.googleapis.com/insertId\":\"u-1\","
+                            "\"logging.googleapis.com/labels\":{\"cluster\":\"prod-eu1\","
+                            "\"kind\":\"event\",\"reason\":\"BackOff\",\"namespace\":\"shop\","
+                            "\"objectKind\":\"Pod\",\"objectName\":\"web-1\"},");
+    event.severity = ER_SEVERITY_INFO;
+    event.time = time_of("2026-01-02T03:04:20.678901Z");
+    event.namespace_ = event.message = (er_str){0};
+    event.object = (er_object_ref){0};
+    expect_gcp_line(&event, "{\"severity\":\"INFO\",\"time\":\"2026-01-02T03:04:20.678901Z\","
+                            "\"message\":\"\",\"logging.googleapis.com/insertId\":\"u-1\","
+                            "\"logging.googleapis.com/labels\":{\"cluster\":\"prod-eu1\","
+                            "\"kind\":\"event\",\"reason\":\"BackOff\"},");
+    er_record gap = draft_of("gap-1", "a gap");
+    gap.kind = ER_KIND_GAP;
+    gap.severity = ER_SEVERITY_ERROR;
+    gap.reason = ER_STR("expired");
+    gap.namespace_ = (er_str){0};
+    gap.object = (er_object_ref){0};
+    gap.gap = (er_gap_part){.stream = ER_STR("events"),
+                            .cause = ER_STR("expired"),
+                            .from_time = ER_TIME_NONE,
+                            .to_time = ER_TIME_NONE,
+                            .recovered = -1};
+    expect_gcp_line(&gap, "{\"severity\":\"ERROR\",\"time\":\"2026-01-02T03:04:20Z\","
+                          "\"message\":\"a gap\","
+                          "\"logging.googleapis.com/insertId\":\"gap-1\","
+                          "\"logging.googleapis.com/labels\":{\"cluster\":\"prod-eu1\","
+                          "\"kind\":\"gap\",\"reason\":\"expired\"},");
+}
+
 static void test_header_stands_once_before_the_first_line(void **state) {
     (void)state;
     fixture f;
@@ -486,6 +541,7 @@ int main(void) {
     (void)sigaction(SIGXFSZ, &ignore, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_lines),
+        cmocka_unit_test(test_lines_for_cloud_logging),
         cmocka_unit_test(test_header_stands_once_before_the_first_line),
         cmocka_unit_test(test_colours),
         cmocka_unit_test(test_colours_on_a_terminal),

@@ -1,0 +1,16 @@
+/* One record as a line of structured logging for Google Cloud: what writes to standard output on
+ * GKE, Cloud Run or a machine with the Ops Agent is read by a logging agent, which lifts the
+ * special fields (severity, time, message, logging.googleapis.com/...) out of the JSON into the
+ * LogEntry; the rest stays as jsonPayload. Source: Cloud Logging, "Structured logging", special
+ * fields; LogSeverity and LogEntry of the Logging API v2.
+ *
+ * insertId is the record's id and time the record's own time: entries in which both are equal are
+ * shown once. Labels are texts by which Cloud Logging can filter. Threads: pure functions. */
+#ifndef ER_SINKS_GCP_LINE_H
+#define ER_SINKS_GCP_LINE_H
+
+#include "record/record.h"
+
+void er_gcp_line(const er_record *rec, er_buf *out); /* with a newline */
+
+#endif
