@@ -165,6 +165,9 @@ er_status er_app_load(const char *file, er_app_config **config, er_route_table *
     if (loaded != NULL && compile_routes(loaded, table, problems) != ER_OK) {
         status = ER_E_CONFIG;
     }
+    if (loaded != NULL && er_sinks_check(&((er_app_config *)loaded)->sinks, problems) != ER_OK) {
+        status = ER_E_CONFIG;
+    }
     if (status != ER_OK) {
         er_route_table_free(*table);
         *table = NULL;

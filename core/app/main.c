@@ -39,9 +39,11 @@ static int unknown_command(const char *name) {
 }
 
 int main(int argc, char **argv) {
-    /* A reader that has gone is an error of the write. */
+    /* A reader that has gone, and a file over the limit of RLIMIT_FSIZE, are errors of the write.
+     */
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
     er_json_setup();
     if (argc < 2) {
         (void)er_cmd_help(0, argv);

@@ -137,7 +137,9 @@ struct er_sink_type {
     const er_field *rows; /* of the config struct, beginning with ER_SINK_ROWS */
     size_t config_size;
     er_status (*check)(const void *config, er_err *err); /* optional: what single rows cannot say */
-    const void *family;                                  /* HTTP: the er_http_profile; else NULL */
+    /* Optional: what no two sinks may share, such as a file's path; borrowed from config. */
+    const char *(*exclusive)(const void *config);
+    const void *family; /* HTTP: the er_http_profile; else NULL */
     unsigned
         max_in_flight; /* batches it may hold; 1: deliver judges every item before it returns */
     size_t item_max;   /* bytes of one encoded record; larger is rejected as too_large */
