@@ -290,6 +290,14 @@ static void cut_it(void) {
     assert_int_equal(truncate(current->path, 0), 0);
 }
 
+static void cut_then_full(void) {
+    if (disk.writev.calls == 1) {
+        cut_it();
+    } else if (disk.writev.calls == 3) {
+        disk.writev.error = ENOSPC;
+    }
+}
+
 /* The hook runs before the first writev or fdatasync of the second batch. */
 static void second_batch_with(call *at, void (*hook)(void), int want_writes) {
     scene s;
@@ -317,6 +325,25 @@ static void test_cut_while_it_is_written(void **state) {
     (void)state;
     second_batch_with(&disk.writev, cut_it, 1); /* before: the batch is whole at the beginning */
     second_batch_with(&disk.fdatasync, cut_it, 2);
+}
+
+/* Cut, then half of the batch written, then the disk is full. */
+static void test_cut_and_then_an_error(void **state) {
+    (void)state;
+    scene s;
+    scene_init(&s);
+    current = &s;
+    scene_sink(&s, "");
+    take(&s, 1, 2, NULL);
+    disk_works();
+    disk.piece = 100;
+    er_batch *batch = lines_of(&s, 3, 3, NULL);
+    disk.writev = (call){.from = 1, .times = 1000, .hook = cut_then_full};
+    er_buf none = new_buf();
+    assert_int_equal(scene_deliver(&s, batch, NULL), ER_E_UNAVAILABLE);
+    expect_file(&s, "", &none);
+    er_batch_free(batch);
+    scene_fini(&s);
 }
 
 /* ---- rotation, step by step ---- */
@@ -406,6 +433,20 @@ static void test_a_rename_that_fails_loses_nothing(void **state) {
     }
 }
 
+static void test_a_rotation_that_failed_is_not_tried_at_once(void **state) {
+    (void)state;
+    scene s;
+    scene_init(&s);
+    scene_sink(&s, ROTATE);
+    take(&s, 1, 1, NULL);
+    disk.rename = (call){.from = 1, .times = 1000, .error = EACCES};
+    take(&s, 2, 1, NULL);
+    take(&s, 3, 1, NULL);
+    assert_int_equal(scene_poll(&s, NULL), ER_OK);
+    assert_int_equal(disk.rename.calls, 1);
+    scene_fini(&s);
+}
+
 /* After the last rename the name is free; what is there then is a file that cannot be made. */
 static void test_no_room_for_the_new_file(void **state) {
     (void)state;
@@ -453,8 +494,10 @@ int main(void) {
         cmocka_unit_test_setup(test_a_torn_file_that_is_moved_away_is_let_go, before_each),
         cmocka_unit_test_setup(test_deleted_while_it_is_written, before_each),
         cmocka_unit_test_setup(test_cut_while_it_is_written, before_each),
+        cmocka_unit_test_setup(test_cut_and_then_an_error, before_each),
         cmocka_unit_test_setup(test_a_kill_between_two_renames_loses_nothing, before_each),
         cmocka_unit_test_setup(test_a_rename_that_fails_loses_nothing, before_each),
+        cmocka_unit_test_setup(test_a_rotation_that_failed_is_not_tried_at_once, before_each),
         cmocka_unit_test_setup(test_no_room_for_the_new_file, before_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
