@@ -133,14 +133,17 @@ def left_for_the_next(path, torn):
     return data + b"\n"
 
 
-@pytest.mark.parametrize("seed", [1] if SANITIZED else [1, 2, 3, 4])
-def test_killed(fake, tmp_path, seed):
+@pytest.mark.parametrize("seed, message, batch, size", [
+    (1, 100, {"records": 40, "bytes": "64KiB"}, "128KiB"),
+    (2, 100, {"records": 40, "bytes": "64KiB"}, "128KiB"),
+    (3, 10000, {"records": 200, "bytes": "2MiB"}, "4MiB"),  # long writes, some of which are torn
+    (4, 10000, {"records": 200, "bytes": "2MiB"}, "4MiB")][::3 if SANITIZED else 1])
+def test_killed(fake, tmp_path, seed, message, batch, size):
     """kill -9 at any moment, 200 times: what was counted as delivered is there, in order, whole."""
     chance = random.Random(seed)
     path = tmp_path / "a.ndjson"
-    config = {"sinks": {"a": file_sink(path, batch={"records": 40, "bytes": "64KiB"},
-                                       rotate={"size": "128KiB", "keep": 1000})}}
-    fake.script(f"burst {ORDER_SIZE} message=@x:100\npage-max 50")
+    config = {"sinks": {"a": file_sink(path, batch=batch, rotate={"size": size, "keep": 1000})}}
+    fake.script(f"burst {ORDER_SIZE} message=@x:{message}\npage-max 50")
     order = sorted(change["object"]["metadata"]["name"] for change in fake.history())
     before, midway = b"", 0
     for _ in range(5 if SANITIZED else 50):
