@@ -35,6 +35,7 @@ typedef enum er_field_type {
     ER_FIELD_LIST,    /* er_cfg_list of elem_size items by rows */
     ER_FIELD_SECRETS, /* er_cfg_list of er_cfg_secret: a map name -> secret; a literal is warned of
                          when its name sounds like a secret's (Authorization) */
+    ER_FIELD_SECRET_LIST, /* er_cfg_list of er_secret_ref, each as SECRET */
     ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type`
                         */
 } er_field_type;

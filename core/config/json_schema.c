@@ -89,6 +89,15 @@ static void put_list(er_jw *w, const er_field *f) {
     er_jw_object_end(w);
 }
 
+static void put_secret_list(er_jw *w, const er_field *f) {
+    er_jw_kstr(w, "type", ER_STR("array"));
+    put_limit(w, "minItems", "maxItems", f);
+    er_jw_key(w, "items");
+    er_jw_object(w);
+    er_jw_kstr(w, "$ref", ER_STR("#/$defs/secret"));
+    er_jw_object_end(w);
+}
+
 static void put_secrets(er_jw *w, const er_field *f) {
     er_jw_kstr(w, "type", ER_STR("object"));
     put_limit(w, "minProperties", "maxProperties", f);
@@ -153,6 +162,9 @@ static void put_type(er_jw *w, const er_field *f) {
         break;
     case ER_FIELD_SECRETS:
         put_secrets(w, f);
+        break;
+    case ER_FIELD_SECRET_LIST:
+        put_secret_list(w, f);
         break;
     case ER_FIELD_VARIANTS:
         put_variants(w, f);

@@ -32,7 +32,8 @@ void er_field_default(const er_field *field, void *target) {
     er_problems problems;
     er_problems_init(&problems, "");
     if (field->type == ER_FIELD_STRINGS || field->type == ER_FIELD_LIST ||
-        field->type == ER_FIELD_SECRETS || field->type == ER_FIELD_VARIANTS) {
+        field->type == ER_FIELD_SECRETS || field->type == ER_FIELD_SECRET_LIST ||
+        field->type == ER_FIELD_VARIANTS) {
         default_yaml(field, target, &problems);
     } else {
         er_node node = {.kind = ER_NODE_SCALAR, .plain = true, .text = er_str_of(field->def)};

@@ -29,7 +29,8 @@ void er_mask_node(er_problems *problems, const er_node *node) {
 }
 
 static bool is_secret_type(er_field_type type) {
-    return type == ER_FIELD_SECRET || type == ER_FIELD_URL || type == ER_FIELD_SECRETS;
+    return type == ER_FIELD_SECRET || type == ER_FIELD_URL || type == ER_FIELD_SECRETS ||
+           type == ER_FIELD_SECRET_LIST;
 }
 
 static bool rows_hold_secret(const er_field *rows) {

@@ -222,7 +222,7 @@ static void read_literal(reader *r, const er_field *f, const er_node *node, er_s
     if (!literal_is_legal(r, f, node)) {
         return;
     }
-    bool is_secret = f->type == ER_FIELD_SECRET ||
+    bool is_secret = f->type == ER_FIELD_SECRET || f->type == ER_FIELD_SECRET_LIST ||
                      (f->type == ER_FIELD_SECRETS && er_name_is_sensitive(node->key));
     if (is_secret && !r->quiet) {
         WARN(r, node->pos,
@@ -362,6 +362,27 @@ static void read_secrets(reader *r, const er_field *f, const er_node *node, er_c
     }
 }
 
+static void read_secret_list(reader *r, const er_field *f, const er_node *node, er_cfg_list *out) {
+    if (node->kind != ER_NODE_LIST) {
+        er_mask_node(r->problems, node);
+        found_other(r, f, node);
+        return;
+    }
+    begin_list(r, f, node, sizeof(er_secret_ref), out);
+    for (const er_node *item = node->first; item != NULL; item = item->next) {
+        size_t mark = enter_item(r, out->n);
+        er_secret_ref *ref = (er_secret_ref *)out->v + out->n++;
+        if (item->reported) {
+            er_mask_node(r->problems, item);
+        } else if (er_node_is_null(item)) {
+            ERROR(r, item->pos, "expected %s, found nothing", secret_expected(f));
+        } else {
+            read_secret(r, f, item, ref);
+        }
+        leave(r, mark);
+    }
+}
+
 /* ---- variants ---- */
 
 static void list_kinds(const er_field *f, er_str near_to, er_nearest *nearest, er_buf *out) {
@@ -472,6 +493,9 @@ static void read_value(reader *r, const er_field *f, const er_node *node, void *
         break;
     case ER_FIELD_SECRETS:
         read_secrets(r, f, node, target);
+        break;
+    case ER_FIELD_SECRET_LIST:
+        read_secret_list(r, f, node, target);
         break;
     case ER_FIELD_VARIANTS:
         read_variants(r, f, node, target);

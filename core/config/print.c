@@ -70,6 +70,16 @@ static void print_secrets(const er_field *f, const er_cfg_list *list, int indent
     }
 }
 
+static void print_secret_list(const er_field *f, const er_cfg_list *list, int indent, er_buf *out) {
+    const er_secret_ref *secrets = list->v;
+    for (size_t i = 0; i < list->n; i++) {
+        put_indent(indent, out);
+        er_buf_puts(out, "- ");
+        put_secret(f, &secrets[i], out);
+        er_buf_putc(out, '\n');
+    }
+}
+
 static void print_variants(const er_field *f, const er_cfg_list *list, int indent, er_buf *out) {
     const er_cfg_variant *variants = list->v;
     for (size_t i = 0; i < list->n; i++) {
@@ -103,13 +113,16 @@ static void print_struct(const er_field *f, const void *value, int indent, er_bu
 static void print_block(const er_field *f, const void *value, int indent, er_buf *out) {
     er_buf_putc(out, '\n');
     size_t start = out->len;
-    bool is_list = f->type == ER_FIELD_STRINGS || f->type == ER_FIELD_LIST;
+    bool is_list = f->type == ER_FIELD_STRINGS || f->type == ER_FIELD_LIST ||
+                   f->type == ER_FIELD_SECRET_LIST;
     if (f->type == ER_FIELD_STRINGS) {
         print_strings(value, indent + INDENT, out);
     } else if (f->type == ER_FIELD_LIST) {
         print_list(f, value, indent + INDENT, out);
     } else if (f->type == ER_FIELD_SECRETS) {
         print_secrets(f, value, indent + INDENT, out);
+    } else if (f->type == ER_FIELD_SECRET_LIST) {
+        print_secret_list(f, value, indent + INDENT, out);
     } else {
         print_variants(f, value, indent + INDENT, out);
     }
@@ -118,7 +131,7 @@ static void print_block(const er_field *f, const void *value, int indent, er_buf
 
 static bool is_block(er_field_type type) {
     return type == ER_FIELD_STRINGS || type == ER_FIELD_LIST || type == ER_FIELD_SECRETS ||
-           type == ER_FIELD_VARIANTS;
+           type == ER_FIELD_SECRET_LIST || type == ER_FIELD_VARIANTS;
 }
 
 static bool is_left_out(const er_field *f, const void *value) {

@@ -47,6 +47,7 @@ static void put_type(const er_field *f, er_buf *out) {
         [ER_FIELD_STRINGS] = "list of texts",
         [ER_FIELD_LIST] = "list of maps",
         [ER_FIELD_SECRETS] = "map of names to secrets",
+        [ER_FIELD_SECRET_LIST] = "list of secrets",
         [ER_FIELD_VARIANTS] = "map of names to maps",
     };
     er_buf_puts(out, names[f->type]);

@@ -47,6 +47,7 @@ bool er_field_is_unset(const er_field *field, const void *value) {
         return !((const er_cfg_strings *)value)->set && ((const er_cfg_strings *)value)->n == 0;
     case ER_FIELD_LIST:
     case ER_FIELD_SECRETS:
+    case ER_FIELD_SECRET_LIST:
     case ER_FIELD_VARIANTS:
         return !((const er_cfg_list *)value)->set && ((const er_cfg_list *)value)->n == 0;
     case ER_FIELD_BOOL:
@@ -123,6 +124,8 @@ static void free_item(const er_field *f, void *item) {
         er_cfg_secret *secret = item;
         free(secret->name.s);
         free_secret(&secret->value);
+    } else if (f->type == ER_FIELD_SECRET_LIST) {
+        free_secret(item);
     } else {
         er_cfg_variant *variant = item;
         er_variant kind;
@@ -160,6 +163,7 @@ void er_field_free(const er_field *field, void *target) {
         break;
     case ER_FIELD_LIST:
     case ER_FIELD_SECRETS:
+    case ER_FIELD_SECRET_LIST:
     case ER_FIELD_VARIANTS:
         free_list(field, target);
         break;

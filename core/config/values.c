@@ -80,6 +80,8 @@ const char *er_value_expected(const er_field *field) {
         return "a map (key: value)";
     case ER_FIELD_STRINGS:
         return "a list of texts";
+    case ER_FIELD_SECRET_LIST:
+        return "a list of {file: PATH}, {env: NAME} or texts";
     case ER_FIELD_LIST:
         return "a list (- item)";
     default:
@@ -311,6 +313,7 @@ er_status er_value_parse(const er_field *field, const er_node *node, void *targe
     case ER_FIELD_STRINGS:
     case ER_FIELD_LIST:
     case ER_FIELD_SECRETS:
+    case ER_FIELD_SECRET_LIST:
     case ER_FIELD_VARIANTS:
     default:
         ER_ASSERT(!"a single value");

@@ -36,7 +36,7 @@ typedef struct sample_hook {
         } basic;
         er_secret_ref bearer;
     } auth;
-    er_cfg_list headers;
+    er_cfg_list headers, keys;
 } sample_hook;
 
 typedef struct sample {

@@ -124,7 +124,8 @@ static void test_variants(void **state) {
                             "    url: {env: URL}\n"
                             "    type: hook\n"
                             "    auth: {basic: {username: u, password: {env: PASS_1}}}\n"
-                            "    headers: {X-Tenant: blue, X-Other: {file: f}}\n");
+                            "    headers: {X-Tenant: blue, X-Other: {file: f}}\n"
+                            "    keys: [{file: k}, {env: K}]\n");
     assert_int_equal(s->sinks.n, 2);
     const er_cfg_variant *v = s->sinks.v;
     assert_string_equal(v[0].name.s, "here");
@@ -148,6 +149,12 @@ static void test_variants(void **state) {
     assert_string_equal(hook->auth.basic.password.text, "PASS_1");
     assert_int_equal(hook->auth.bearer.kind, ER_SECRET_UNSET);
     assert_int_equal(hook->headers.n, 2);
+    assert_int_equal(hook->keys.n, 2);
+    const er_secret_ref *keys = hook->keys.v;
+    assert_int_equal(keys[0].kind, ER_SECRET_FILE);
+    assert_string_equal(keys[0].text, "k");
+    assert_int_equal(keys[1].kind, ER_SECRET_ENV);
+    assert_string_equal(keys[1].text, "K");
     const er_cfg_secret *headers = hook->headers.v;
     assert_string_equal(headers[0].name.s, "X-Tenant");
     assert_pos(headers[0].name.pos, 10, 15);
@@ -220,7 +227,8 @@ static void test_literal_secrets_are_warned_of(void **state) {
     sample *s = sample_parse(
         "token: s3cret\n"
         "sinks:\n"
-        "  a: {type: hook, url: 'http://h.test', headers: {x-api-key: s3cret, a: b}}\n",
+        "  a: {type: hook, url: 'http://h.test', headers: {x-api-key: s3cret, a: b}}\n"
+        "  b: {type: hook, url: 'http://h.test', keys: [s3cret]}\n",
         &out);
     assert_non_null(s);
     assert_string_equal(
@@ -234,7 +242,11 @@ static void test_literal_secrets_are_warned_of(void **state) {
         "PATH} "
         "or {env: NAME} keeps it out of it\n"
         "    3 |   a: {type: hook, url: 'http://h.test', headers: {x-api-key: ***, a: ***}}\n"
-        "      |                                                              ^\n");
+        "      |                                                              ^\n"
+        "x.yaml:4:48: warning: sinks.b.keys[0]: a secret stands in the file; {file: PATH} or {env: "
+        "NAME} keeps it out of it\n"
+        "    4 |   b: {type: hook, url: 'http://h.test', keys: [***]}\n"
+        "      |                                                ^\n");
     assert_string_equal(s->token.text, "s3cret");
     er_buf_fini(&out);
     er_config_free(&sample_schema, s);

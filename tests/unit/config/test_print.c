@@ -29,7 +29,8 @@ static const char full[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
                            "    type: hook\n"
                            "    url: {file: /x y}\n"
                            "    auth: {basic: {username: u, password: {env: P}}}\n"
-                           "    headers: {X-Tenant: {file: /t}}\n";
+                           "    headers: {X-Tenant: {file: /t}}\n"
+                           "    keys: [{file: /k}, {env: K}]\n";
 
 static const char printed[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
                               "enabled: false\n"
@@ -86,7 +87,10 @@ static const char printed[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
                               "        username: u\n"
                               "        password: {env: P}\n"
                               "    headers:\n"
-                              "      X-Tenant: {file: /t}\n";
+                              "      X-Tenant: {file: /t}\n"
+                              "    keys:\n"
+                              "      - {file: /k}\n"
+                              "      - {env: K}\n";
 
 static void print(const sample *s, er_buf *out) {
     er_buf_init(out, 1u << 20);
@@ -166,7 +170,8 @@ static void test_secrets_are_masked(void **state) {
     sample *s =
         sample_parse("token: hunter2\n"
                      "home: https://u:hunter2@host.example:1/p?k=hunter2\n"
-                     "sinks: {a: {type: hook, url: http://h.test, headers: {a: hunter2}}}\n",
+                     "sinks: {a: {type: hook, url: http://h.test, headers: {a: hunter2},"
+                     " keys: [hunter2]}}\n",
                      &out);
     assert_non_null(s);
     er_buf_fini(&out);
@@ -175,6 +180,7 @@ static void test_secrets_are_masked(void **state) {
     assert_non_null(strstr(er_buf_cstr(&out), "\ntoken: \"***\"\n"));
     assert_non_null(strstr(er_buf_cstr(&out), "\nhome: https://host.example:1/p\n"));
     assert_non_null(strstr(er_buf_cstr(&out), "\n      a: \"***\"\n"));
+    assert_non_null(strstr(er_buf_cstr(&out), "\n      - \"***\"\n"));
     er_config_free(&sample_schema, s);
     er_buf problems;
     s = sample_parse(er_buf_cstr(&out), &problems);
