@@ -1,6 +1,7 @@
 /* The driver of the HTTP sinks: one request per delivery, judged by its status. */
 #include "sinks/http_sink.h"
 
+#include "sinks/http_gzip.h"
 #include "sinks/http_rules.h"
 
 #include <stdio.h>
@@ -21,9 +22,13 @@ typedef struct http_sink {
     er_secret *url;
     er_secret **headers; /* values of config->headers */
     void *state;         /* the profile's */
-    er_buf body;         /* of the batch being delivered; single records are sent as they are */
-    er_buf url_text;     /* NUL-terminated copy for one request */
-    er_buf where;        /* the URL as it may be shown */
+    const char *content_type;
+    er_http_framing framing;
+    er_buf body;   /* of the batch being delivered; single records are sent as they are */
+    er_gzip *gzip; /* NULL: bodies are not packed */
+    er_buf packed;
+    er_buf url_text; /* NUL-terminated copy for one request */
+    er_buf where;    /* the URL as it may be shown */
     er_histogram *duration;
 } http_sink;
 
@@ -108,6 +113,10 @@ static er_status check_headers(const er_http_sink_config *config, er_err *err) {
     return ER_OK;
 }
 
+bool er_http_sink_has_header(const er_http_sink_config *config, const char *name) {
+    return has_header(config, config->headers.n, name);
+}
+
 er_status er_http_sink_check(const void *config, er_err *err) {
     const er_http_sink_config *c = config;
     er_status status = check_headers(c, err);
@@ -116,9 +125,11 @@ er_status er_http_sink_check(const void *config, er_err *err) {
     }
     /* The header that auth sets; apiKey.header has a default also when there is no key. */
     bool is_key = c->auth.api_key.value.kind != ER_SECRET_UNSET;
-    bool is_standard = c->auth.basic.username[0] != '\0' || c->auth.bearer.kind != ER_SECRET_UNSET;
+    bool is_standard = c->auth.basic.username[0] != '\0' ||
+                       c->auth.bearer.kind != ER_SECRET_UNSET ||
+                       c->auth.oauth2.token_url.kind != ER_SECRET_UNSET;
     const char *name = is_key ? c->auth.api_key.header : "Authorization";
-    if ((is_key || is_standard) && has_header(c, c->headers.n, name)) {
+    if ((is_key || is_standard) && er_http_sink_has_header(c, name)) {
         return er_err_set(err, ER_E_CONFIG, "has %s in both auth and headers; remove one of them",
                           name);
     }
@@ -165,11 +176,43 @@ static er_status read_secrets(http_sink *sink, er_err *err) {
         (void)snprintf(what, sizeof what, "sinks.%s.headers.%s", sink->env.name, header->name.s);
         status = er_secret_new(&header->value, what, &sink->headers[i], err);
     }
+    return status;
+}
+
+static er_status make_client(http_sink *sink, er_err *err) {
+    er_http_options options = {.tls = &sink->config->tls,
+                               .user_agent = "eventrouter",
+                               .connect_timeout_ms = sink->config->timeout.connect_ms,
+                               .cancel = sink->env.cancel,
+                               .heart = sink->env.heart};
+    er_status status = er_http_client_new(&options, &sink->client, err);
     if (status == ER_OK) {
+        char what[256];
         (void)snprintf(what, sizeof what, "sinks.%s.auth", sink->env.name);
-        status = er_auth_new(&config->auth, what, &sink->auth, err);
+        status = er_auth_new(&sink->config->auth, what, &options, sink->config->timeout.request_ms,
+                             &sink->auth, err);
     }
     return status;
+}
+
+static er_status make_bodies(http_sink *sink, size_t item_max, er_err *err) {
+    const er_http_profile *profile = sink->profile;
+    sink->content_type = profile->content_type;
+    sink->framing = profile->framing;
+    if (profile->format != NULL) {
+        profile->format(sink->config, &sink->content_type, &sink->framing);
+    }
+    const er_sink_settings *common = &sink->config->common;
+    size_t max = (size_t)common->batch.bytes + item_max + (size_t)common->batch.records + 2;
+    er_buf_init(&sink->body, max);
+    er_buf_init(&sink->packed, er_gzip_bound(max));
+    if (sink->config->compression == ER_HTTP_GZIP) {
+        sink->gzip = er_gzip_new();
+        if (sink->gzip == NULL) {
+            return er_err_set(err, ER_E_NOMEM, "sinks.%s: out of memory", sink->env.name);
+        }
+    }
+    return ER_OK;
 }
 
 er_status er_http_sink_create(const er_sink_type *type, const void *config, const er_sink_env *env,
@@ -179,19 +222,13 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
     sink->config = config;
     sink->env = *env;
     sink->state = er_xcalloc(1, sink->profile->state_size + 1);
-    const er_sink_settings *common = &sink->config->common;
-    er_buf_init(&sink->body,
-                (size_t)common->batch.bytes + type->item_max + (size_t)common->batch.records + 2);
     er_buf_init(&sink->url_text, URL_MAX);
     er_buf_init(&sink->where, URL_MAX);
-    er_status status = read_secrets(sink, err);
-    if (status == ER_OK) {
-        er_http_options options = {.tls = &sink->config->tls,
-                                   .user_agent = "eventrouter",
-                                   .connect_timeout_ms = sink->config->timeout.connect_ms,
-                                   .cancel = env->cancel,
-                                   .heart = env->heart};
-        status = er_http_client_new(&options, &sink->client, err);
+    er_status status = make_bodies(sink, type->item_max, err);
+    status = status == ER_OK ? read_secrets(sink, err) : status;
+    status = status == ER_OK ? make_client(sink, err) : status;
+    if (status == ER_OK && sink->profile->init != NULL) {
+        status = sink->profile->init(config, env, sink->state, err);
     }
     if (status != ER_OK) {
         er_http_sink_destroy(sink);
@@ -212,9 +249,14 @@ void er_http_sink_destroy(void *self) {
     }
     free(sink->headers);
     er_buf_fini(&sink->body);
+    er_gzip_free(sink->gzip);
+    er_buf_fini(&sink->packed);
     er_buf_wipe(&sink->url_text);
     er_buf_fini(&sink->url_text);
     er_buf_fini(&sink->where);
+    if (sink->profile->fini != NULL) {
+        sink->profile->fini(sink->state);
+    }
     free(sink->state);
     free(sink);
 }
@@ -240,7 +282,7 @@ static void put_items(er_buf *out, const er_batch *batch, const char *between, c
 
 /* The body of the whole batch; borrowed until the next request. */
 static er_str frame(http_sink *sink, const er_batch *batch) {
-    er_http_framing framing = sink->profile->framing;
+    er_http_framing framing = sink->framing;
     if (framing == ER_HTTP_SINGLE && sink->config->common.batch.records == 1) {
         ER_ASSERT(er_batch_len(batch) == 1);
         return er_buf_str(&er_batch_item(batch, 0)->body);
@@ -290,18 +332,26 @@ static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
 
 static void fill_headers(http_sink *sink, er_http_request *req) {
     const er_http_sink_config *config = sink->config;
-    if (!has_header(config, config->headers.n, "Content-Type")) {
-        er_http_request_header(req, "Content-Type", er_str_of(sink->profile->content_type));
+    if (!er_http_sink_has_header(config, "Content-Type")) {
+        er_http_request_header(req, "Content-Type", er_str_of(sink->content_type));
+    }
+    if (sink->gzip != NULL) {
+        er_http_request_header(req, "Content-Encoding", ER_STR("gzip"));
     }
     for (size_t i = 0; i < config->headers.n; i++) {
         er_http_request_header(req, header_at(config, i)->name.s, er_secret_get(sink->headers[i]));
     }
 }
 
-static er_status fill_request(http_sink *sink, const er_batch *batch, er_str body,
+/* What is delivered: the body as the receiver shall read it, and as it is sent. */
+typedef struct content {
+    er_str payload, body;
+} http_content;
+
+static er_status fill_request(http_sink *sink, const er_batch *batch, const http_content *content,
                               er_http_request *req, er_err *err) {
     *req = (er_http_request){.method = "POST",
-                             .body = body,
+                             .body = content->body,
                              .timeout_ms = sink->config->timeout.request_ms,
                              .response_max = ANSWER_MAX,
                              .response_cut = true};
@@ -310,8 +360,13 @@ static er_status fill_request(http_sink *sink, const er_batch *batch, er_str bod
         return status;
     }
     fill_headers(sink, req);
-    if (sink->profile->prepare != NULL) {
-        status = sink->profile->prepare(sink->config, sink->state, batch, req, err);
+    const er_http_profile *profile = sink->profile;
+    if (profile->prepare != NULL) {
+        status = profile->prepare(sink->config, sink->state, batch, req, err);
+    }
+    if (status == ER_OK && profile->sign != NULL) {
+        status =
+            profile->sign(sink->config, sink->state, content->payload, er_time_now(), req, err);
     }
     return status == ER_OK ? er_auth_apply(sink->auth, req, err) : status;
 }
@@ -390,6 +445,9 @@ static er_status conclude(http_sink *sink, const er_http_response *res, er_batch
     case ER_HTTP_DENIED:
         er_buf_puts(&text, ": ");
         er_http_put_advice(res->status, sink->env.name, &text);
+        if (res->status == 415 && sink->gzip != NULL) {
+            er_buf_putf(&text, " and sinks.%s.compression", sink->env.name);
+        }
         status = er_err_set(err, ER_E_DENIED, "%s", er_buf_cstr(&text));
         break;
     case ER_HTTP_SPLIT:
@@ -437,6 +495,9 @@ static bool secret_is_new(er_secret *secret) {
 /* After a 401: true when a credential has changed since it was read. */
 static bool refresh_secrets(http_sink *sink) {
     bool is_new = er_auth_refresh(sink->auth);
+    if (sink->profile->refresh != NULL) {
+        is_new = sink->profile->refresh(sink->state) || is_new;
+    }
     is_new = secret_is_new(sink->url) || is_new;
     for (size_t i = 0; i < sink->config->headers.n; i++) {
         is_new = secret_is_new(sink->headers[i]) || is_new;
@@ -445,10 +506,10 @@ static bool refresh_secrets(http_sink *sink) {
 }
 
 /* One exchange. */
-static er_status exchange(http_sink *sink, const er_batch *batch, er_str body,
+static er_status exchange(http_sink *sink, const er_batch *batch, const http_content *content,
                           er_http_response *res, er_err *err) {
     er_http_request req;
-    er_status status = fill_request(sink, batch, body, &req, err);
+    er_status status = fill_request(sink, batch, content, &req, err);
     if (status != ER_OK) {
         return status;
     }
@@ -460,16 +521,22 @@ static er_status exchange(http_sink *sink, const er_batch *batch, er_str body,
 
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err) {
     http_sink *sink = self;
-    er_str body = frame(sink, batch);
-    if (er_buf_status(&sink->body) != ER_OK) {
+    http_content content = {.payload = frame(sink, batch)};
+    content.body = content.payload;
+    if (sink->gzip != NULL) {
+        er_buf_shrink(&sink->packed, BODY_KEEP);
+        er_gzip_pack(sink->gzip, content.payload, &sink->packed);
+        content.body = er_buf_str(&sink->packed);
+    }
+    if (er_buf_status(&sink->body) != ER_OK || er_buf_status(&sink->packed) != ER_OK) {
         return er_err_set(err, ER_E_UNAVAILABLE, "no memory for a request's body");
     }
     er_http_response res;
     er_http_response_init(&res);
-    er_status status = exchange(sink, batch, body, &res, err);
+    er_status status = exchange(sink, batch, &content, &res, err);
     if (status == ER_OK && res.status == 401 && refresh_secrets(sink)) {
         count_request(sink, "retry", res.status);
-        status = exchange(sink, batch, body, &res, err);
+        status = exchange(sink, batch, &content, &res, err);
     }
     if (status == ER_OK) {
         status = conclude(sink, &res, batch, err);

@@ -2,9 +2,9 @@
  * framing, status rules and a few callbacks. See sinks/README.md for how to add one.
  *
  * What the driver does for all of them: the request's body from the frozen items, the URL and the
- * headers from configuration (secrets are read again when they change), TLS, auth, one more attempt
- * at once when a 401 is answered and a credential turns out to be new, the meaning of statuses,
- * Retry-After, metrics, and errors that say what to do.
+ * headers from configuration (secrets are read again when they change), gzip, TLS, auth, one more
+ * attempt at once when a 401 is answered and a credential turns out to be new, the meaning of
+ * statuses, Retry-After, metrics, and errors that say what to do.
  *
  * Threads: as er_sink_type. */
 #ifndef ER_SINKS_HTTP_SINK_H
@@ -12,6 +12,8 @@
 
 #include "http/http.h"
 #include "sink/sink.h"
+
+typedef enum er_http_compression { ER_HTTP_PLAIN, ER_HTTP_GZIP } er_http_compression;
 
 /* The first member of every HTTP sink's config struct. */
 typedef struct er_http_sink_config {
@@ -23,11 +25,13 @@ typedef struct er_http_sink_config {
     er_tls_settings tls;
     er_auth_settings auth;
     er_cfg_list headers; /* of er_cfg_secret */
+    int compression;     /* er_http_compression */
 } er_http_sink_config;
 extern const er_field er_http_sink_timeout_rows[];
 /* Says what is wrong with the name of a header from configuration: not a token of RFC 9110, or one
  * that the program itself must set. */
 er_status er_http_sink_check_header(const char *name, er_err *err);
+bool er_http_sink_has_header(const er_http_sink_config *config, const char *name);
 /* Most entries in `headers:`. */
 #define ER_HTTP_SINK_HEADERS_MAX 16
 #define ER_HTTP_SINK_ROWS                                                                          \
@@ -52,10 +56,15 @@ er_status er_http_sink_check_header(const char *name, er_err *err);
          .check_struct = er_auth_check,                                                            \
          .offset = offsetof(er_http_sink_config, auth),                                            \
          .help = "Credentials; at most one kind."},                                                \
+        {.key = "headers",                                                                         \
+         .type = ER_FIELD_SECRETS,                                                                 \
+         .check = er_http_sink_check_header,                                                       \
+         .offset = offsetof(er_http_sink_config, headers),                                         \
+         .help = "More request headers: name to text, {file: PATH} or {env: NAME}."},              \
     {                                                                                              \
-        .key = "headers", .type = ER_FIELD_SECRETS, .check = er_http_sink_check_header,            \
-        .offset = offsetof(er_http_sink_config, headers),                                          \
-        .help = "More request headers: name to text, {file: PATH} or {env: NAME}."                 \
+        .key = "compression", .type = ER_FIELD_ENUM, .choices = "none|gzip",                       \
+        .offset = offsetof(er_http_sink_config, compression),                                      \
+        .help = "gzip packs each request's body (Content-Encoding: gzip)."                         \
     }
 
 typedef enum er_http_framing {
@@ -90,7 +99,13 @@ typedef struct er_http_profile {
     er_http_framing framing;
     const er_http_rule *rules; /* overrides of the common table */
     size_t rules_n;
-    size_t state_size; /* bytes of zeroed state handed to the callbacks; freed as it is */
+    /* Optional. What the configuration asks for in place of the content type and framing above. */
+    void (*format)(const void *config, const char **content_type, er_http_framing *framing);
+    size_t state_size; /* bytes of zeroed state handed to the callbacks */
+    /* Optional. Fills the state, on main, without I/O but reading secrets. fini also gets a state
+     * that init has not filled, or not to its end. Without them the state is just freed. */
+    er_status (*init)(const void *config, const er_sink_env *env, void *state, er_err *err);
+    void (*fini)(void *state);
     er_status (*encode)(const void *config, void *state, const er_record *rec, er_buf *out,
                         er_err *err);
     /* Optional. Adds headers or changes the URL of one attempt; method, url, body and the other
@@ -98,6 +113,14 @@ typedef struct er_http_profile {
      * in state). Errors: the endpoint's state. */
     er_status (*prepare)(const void *config, void *state, const er_batch *batch,
                          er_http_request *req, er_err *err);
+    /* Optional. Adds the headers that are made anew for each attempt, from the clock and from keys,
+     * and nothing else; signs names them (NULL at the end), so that they can be shown as `<per
+     * attempt>`. payload is the body before compression. Errors as prepare. */
+    const char *const *(*signs)(const void *config);
+    er_status (*sign)(const void *config, void *state, er_str payload, er_time now,
+                      er_http_request *req, er_err *err);
+    /* Optional. After a 401: reads the secrets of the state again at once; true when one is new. */
+    bool (*refresh)(void *state);
     /* Optional. Judges the items of an answer that counts as DELIVERED; without it all are. The
      * result is deliver's. */
     er_status (*judge)(const void *config, void *state, const er_http_response *res,
@@ -115,10 +138,13 @@ er_status er_http_sink_check(const void *config, er_err *err);
 /* The er_sink_type of a service: profile_ is the er_http_profile, config_ the struct that begins
  * with er_http_sink_config, rows_ begin with ER_SINK_ROWS and ER_HTTP_SINK_ROWS. */
 #define ER_HTTP_SINK_TYPE(profile_, name_, summary_, rows_, config_)                               \
+    ER_HTTP_SINK_TYPE_CHECKED(profile_, name_, summary_, rows_, config_, er_http_sink_check)
+/* The same with a check of its own, which begins with er_http_sink_check. */
+#define ER_HTTP_SINK_TYPE_CHECKED(profile_, name_, summary_, rows_, config_, check_)               \
     {                                                                                              \
         .name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),   \
-        .check = er_http_sink_check, .family = (profile_), .max_in_flight = 1,                     \
-        .item_max = 4u << 20, .create = er_http_sink_create, .encode = er_http_sink_encode,        \
+        .check = (check_), .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,         \
+        .create = er_http_sink_create, .encode = er_http_sink_encode,                              \
         .deliver = er_http_sink_deliver, .destroy = er_http_sink_destroy                           \
     }
 

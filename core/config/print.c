@@ -113,8 +113,8 @@ static void print_struct(const er_field *f, const void *value, int indent, er_bu
 static void print_block(const er_field *f, const void *value, int indent, er_buf *out) {
     er_buf_putc(out, '\n');
     size_t start = out->len;
-    bool is_list = f->type == ER_FIELD_STRINGS || f->type == ER_FIELD_LIST ||
-                   f->type == ER_FIELD_SECRET_LIST;
+    bool is_list =
+        f->type == ER_FIELD_STRINGS || f->type == ER_FIELD_LIST || f->type == ER_FIELD_SECRET_LIST;
     if (f->type == ER_FIELD_STRINGS) {
         print_strings(value, indent + INDENT, out);
     } else if (f->type == ER_FIELD_LIST) {

@@ -1,7 +1,8 @@
 /* Credentials in headers, from settings. */
 #include "http/base64.h"
-#include "http/http.h"
+#include "http/oauth2_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,11 @@ const er_field er_auth_rows[] = {
      .type = ER_FIELD_STRUCT,
      .rows = api_key_rows,
      .help = "A key in a header of its own."},
+    {.key = "oauth2",
+     .type = ER_FIELD_STRUCT,
+     .rows = er_oauth2_rows,
+     .offset = AT(oauth2),
+     .help = "Access tokens by the client credentials grant (RFC 6749 section 4.4)."},
     {.key = NULL},
 };
 
@@ -62,8 +68,9 @@ static bool is_set(const er_secret_ref *ref) {
 er_status er_auth_check(const void *settings, er_err *err) {
     const er_auth_settings *s = settings;
     bool basic = has_user(s) || is_set(&s->basic.password);
-    if (basic + is_set(&s->bearer) + is_set(&s->api_key.value) > 1) {
-        return er_err_set(err, ER_E_CONFIG, "give one of basic, bearer and apiKey, not several");
+    if (basic + is_set(&s->bearer) + is_set(&s->api_key.value) + is_set(&s->oauth2.token_url) > 1) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "give one of basic, bearer, apiKey and oauth2, not several");
     }
     if (basic && (!has_user(s) || !is_set(&s->basic.password))) {
         return er_err_set(err, ER_E_CONFIG, "basic needs username and password");
@@ -78,8 +85,9 @@ er_status er_auth_check(const void *settings, er_err *err) {
 }
 
 struct er_auth {
-    er_secret *secret; /* password, token or key; NULL: no credentials */
-    char *username;    /* basic */
+    er_secret *secret; /* password, token or key; NULL: none, or oauth2 */
+    er_oauth2 *oauth2;
+    char *username; /* basic */
     char *header;
     bool is_basic, is_bearer;
     er_buf value; /* of the header, for the request under way */
@@ -87,7 +95,8 @@ struct er_auth {
 
 #define VALUE_MAX_BYTES (2u * ER_SECRET_MAX)
 
-er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out,
+er_status er_auth_new(const er_auth_settings *settings, const char *what,
+                      const er_http_options *options, int64_t timeout_ms, er_auth **out,
                       er_err *err) {
     er_auth *auth = er_xcalloc(1, sizeof *auth);
     const er_secret_ref *ref = NULL;
@@ -110,12 +119,13 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what, er_aut
     auth->header = er_dup(header);
     er_buf_init(&auth->value, VALUE_MAX_BYTES);
     er_status status = ER_OK;
+    char path[1024];
     if (ref != NULL) {
-        er_buf path;
-        er_buf_init(&path, 1024);
-        er_buf_putf(&path, "%.900s.%s", what, key);
-        status = er_secret_new(ref, er_buf_cstr(&path), &auth->secret, err);
-        er_buf_fini(&path);
+        (void)snprintf(path, sizeof path, "%.900s.%s", what, key);
+        status = er_secret_new(ref, path, &auth->secret, err);
+    } else if (is_set(&settings->oauth2.token_url)) {
+        (void)snprintf(path, sizeof path, "%.900s.oauth2", what);
+        status = er_oauth2_new(&settings->oauth2, path, options, timeout_ms, &auth->oauth2, err);
     }
     if (status != ER_OK) {
         er_auth_free(auth);
@@ -130,6 +140,7 @@ void er_auth_free(er_auth *auth) {
         return;
     }
     er_secret_free(auth->secret);
+    er_oauth2_free(auth->oauth2);
     er_buf_wipe(&auth->value);
     er_buf_fini(&auth->value);
     free(auth->username);
@@ -149,15 +160,22 @@ static void put_basic(er_auth *auth, er_str password) {
 }
 
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
-    if (auth->secret == NULL) {
+    er_str secret = {0};
+    if (auth->oauth2 != NULL) {
+        er_status status = er_oauth2_token(auth->oauth2, &secret, err);
+        if (status != ER_OK) {
+            return status;
+        }
+    } else if (auth->secret != NULL) {
+        secret = er_secret_get(auth->secret);
+    } else {
         return ER_OK;
     }
-    er_str secret = er_secret_get(auth->secret);
     er_buf_wipe(&auth->value);
     if (auth->is_basic) {
         put_basic(auth, secret);
     } else {
-        er_buf_puts(&auth->value, auth->is_bearer ? "Bearer " : "");
+        er_buf_puts(&auth->value, auth->is_bearer || auth->oauth2 != NULL ? "Bearer " : "");
         er_buf_put_str(&auth->value, secret);
     }
     if (er_buf_status(&auth->value) != ER_OK) {
@@ -168,6 +186,9 @@ er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
 }
 
 bool er_auth_refresh(er_auth *auth) {
+    if (auth->oauth2 != NULL) {
+        return er_oauth2_refresh(auth->oauth2);
+    }
     if (auth->secret == NULL) {
         return false;
     }

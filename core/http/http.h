@@ -23,6 +23,15 @@ extern const er_field
     er_tls_rows[]; /* caFile certFile keyFile serverName insecureSkipVerify minVersion */
 er_status er_tls_check(const void *settings, er_err *err); /* for check_struct */
 
+typedef enum er_oauth2_client_auth { ER_OAUTH2_BASIC, ER_OAUTH2_BODY } er_oauth2_client_auth;
+typedef struct er_oauth2_settings { /* client credentials, RFC 6749 section 4.4 */
+    er_secret_ref token_url, client_secret;
+    char *client_id, *audience;
+    er_cfg_strings scopes;
+    int client_auth; /* er_oauth2_client_auth */
+    er_tls_settings tls;
+} er_oauth2_settings;
+
 typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at most one of them */
     struct {
         char *username;
@@ -33,6 +42,7 @@ typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at mos
         char *header;
         er_secret_ref value;
     } api_key;
+    er_oauth2_settings oauth2;
 } er_auth_settings;
 extern const er_field er_auth_rows[];
 er_status er_auth_check(const void *settings, er_err *err); /* for check_struct */
@@ -121,13 +131,18 @@ er_status er_http_stream(er_http_client *client, const er_http_request *req, int
 /* ---- auth headers from settings ---- */
 
 typedef struct er_auth er_auth;
-/* what: "sinks.hook.auth", for errors. Reads the secrets once. */
-er_status er_auth_new(const er_auth_settings *settings, const char *what, er_auth **out,
+/* what: "sinks.hook.auth", for errors. Reads the secrets once. options (all but tls) and timeout_ms
+ * are those of requests for OAuth 2 tokens. settings are borrowed. */
+er_status er_auth_new(const er_auth_settings *settings, const char *what,
+                      const er_http_options *options, int64_t timeout_ms, er_auth **out,
                       er_err *err);
 void er_auth_free(er_auth *auth);
-/* Adds Authorization (or the API key's header); values live until the next call. */
+/* Adds Authorization (or the API key's header); values live until the next call. With oauth2 it may
+ * ask for a token and wait for the answer. Errors: ER_E_LIMIT (too long for a header);
+ * ER_E_DENIED, ER_E_UNAVAILABLE (with retry_after_ms) and ER_E_CANCELLED of such a request. */
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err);
-/* After a 401: secrets are read again at once. True when one of them is new. */
+/* After a 401: secrets are read again at once, and an OAuth 2 token that has worked before is
+ * forgotten. True when the next attempt will have other credentials. */
 bool er_auth_refresh(er_auth *auth);
 
 /* ---- small parts ---- */

@@ -212,7 +212,7 @@ EVERYTHING = {
                                     "object": {"kind": ["Pod", "!Node"], "apiVersion": "v1"},
                                     "source": {"host": "n?"}, "count": 3}, "drop": True},
         {"match": {"type": "Warning", "message": ["a \"b\"\\\n\u2028\u00e9", "~", "yes", "1"]},
-         "sinks": ["out", "hook"], "final": True},
+         "sinks": ["out", "hook", "siem"], "final": True},
         {"sinks": "out"},
     ],
     "sinks": {
@@ -224,10 +224,18 @@ EVERYTHING = {
                  "batch": {"records": 7, "bytes": "64KiB", "linger": "5ms"},
                  "tls": {"serverName": "h.example", "minVersion": "1.3"},
                  "auth": {"basic": {"username": "u", "password": {"env": "HOOK_PASSWORD"}}},
-                 "headers": {"X-Tenant": {"env": "TENANT"}}},
+                 "headers": {"X-Tenant": {"env": "TENANT"}}, "compression": "gzip",
+                 "format": "ndjson",
+                 "sign": {"type": "standard-webhooks", "keys": [{"env": "NEW"}, {"env": "OLD"}]}},
+        "siem": {"type": "webhook", "url": "https://siem.example/", "format": "cloudevents",
+                 "auth": {"oauth2": {"tokenUrl": "https://idp.example/token", "clientId": "a b",
+                                     "clientSecret": {"env": "HOOK_PASSWORD"},
+                                     "scopes": ["a", "b:c/d"], "audience": "https://siem.example/",
+                                     "clientAuth": "body", "tls": {"minVersion": "1.3"}}}},
     },
 }
-SECRETS = {"HOOK_URL": "https://hooks.example/", "HOOK_PASSWORD": "hunter2", "TENANT": "blue"}
+SECRETS = {"HOOK_URL": "https://hooks.example/", "HOOK_PASSWORD": "hunter2", "TENANT": "blue",
+           "NEW": f"whsec_{'bmV3' * 8}", "OLD": f"whsec_{'b2xk' * 8}"}
 
 
 def as_file(config):
@@ -242,12 +250,13 @@ def test_print_loads_again(tmp_path):
     code, again, err = check(tmp_path, first, "--print", env=SECRETS)
     assert (code, err) == (0, b"x.yaml: ok\n")
     assert again == first
-    assert b"hunter2" not in first
+    assert b"hunter2" not in first and b"whsec" not in first
     for line in (b'cluster: "prod: eu1 #1"', b"  grace: 0", b"      count: 3", b"    final: true",
                  b'        - "a \\"b\\"\\\\\\n\\u2028\xc3\xa9"', b'        - "yes"', b'        - "1"',
                  b"      bytes: 1048577", b"      overflow: drop_newest", b"    url: {env: HOOK_URL}",
                  b"      maxAge: 4m", b'      minVersion: "1.3"',
-                 b"        password: {env: HOOK_PASSWORD}", b"      X-Tenant: {env: TENANT}"):
+                 b"        password: {env: HOOK_PASSWORD}", b"      X-Tenant: {env: TENANT}",
+                 b"        - {env: NEW}", b"        clientAuth: body"):
         assert line in first.splitlines()
 
 
@@ -323,6 +332,11 @@ REFUSED = [
     (["sinks", "hook", "auth", "basic", "password"], ""),
     (["sinks", "hook", "headers", "X-Tenant"], ["blue"]),
     (["sinks", "hook", "tls", "minVersion"], "1.1"),
+    (["sinks", "hook", "sign", "keys"], []),
+    (["sinks", "hook", "sign", "keys"], {"env": "A"}),
+    (["sinks", "hook", "sign", "keys", 0], {"env": "A-B"}),
+    (["sinks", "hook", "compression"], True),
+    (["sinks", "siem", "auth", "oauth2", "scopes"], {"a": "b"}),
 ]
 
 

@@ -224,12 +224,12 @@ static void test_positions_of_odd_files(void **state) {
 static void test_literal_secrets_are_warned_of(void **state) {
     (void)state;
     er_buf out;
-    sample *s = sample_parse(
-        "token: s3cret\n"
-        "sinks:\n"
-        "  a: {type: hook, url: 'http://h.test', headers: {x-api-key: s3cret, a: b}}\n"
-        "  b: {type: hook, url: 'http://h.test', keys: [s3cret]}\n",
-        &out);
+    sample *s =
+        sample_parse("token: s3cret\n"
+                     "sinks:\n"
+                     "  a: {type: hook, url: 'http://h.test', headers: {x-api-key: s3cret, a: b}}\n"
+                     "  b: {type: hook, url: 'http://h.test', keys: [s3cret]}\n",
+                     &out);
     assert_non_null(s);
     assert_string_equal(
         er_buf_cstr(&out),

@@ -167,12 +167,11 @@ static void test_nothing_set(void **state) {
 static void test_secrets_are_masked(void **state) {
     (void)state;
     er_buf out;
-    sample *s =
-        sample_parse("token: hunter2\n"
-                     "home: https://u:hunter2@host.example:1/p?k=hunter2\n"
-                     "sinks: {a: {type: hook, url: http://h.test, headers: {a: hunter2},"
-                     " keys: [hunter2]}}\n",
-                     &out);
+    sample *s = sample_parse("token: hunter2\n"
+                             "home: https://u:hunter2@host.example:1/p?k=hunter2\n"
+                             "sinks: {a: {type: hook, url: http://h.test, headers: {a: hunter2},"
+                             " keys: [hunter2]}}\n",
+                             &out);
     assert_non_null(s);
     er_buf_fini(&out);
     print(s, &out);

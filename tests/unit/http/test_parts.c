@@ -161,9 +161,9 @@ static void test_auth_check(void **state) {
         {{.bearer = LITERAL}, NULL},
         {{.api_key = {text_header, LITERAL}}, NULL},
         {{.basic = {text_user, LITERAL}, .bearer = LITERAL},
-         "give one of basic, bearer and apiKey, not several"},
+         "give one of basic, bearer, apiKey and oauth2, not several"},
         {{.bearer = LITERAL, .api_key = {text_header, LITERAL}},
-         "give one of basic, bearer and apiKey, not several"},
+         "give one of basic, bearer, apiKey and oauth2, not several"},
         {{.basic.username = text_user}, "basic needs username and password"},
         {{.basic.password = LITERAL}, "basic needs username and password"},
         {{.basic = {text_colon, LITERAL}}, "basic.username must not contain a colon"},
@@ -179,7 +179,8 @@ static void test_auth_check(void **state) {
 
 static void applies(const er_auth_settings *s, const char *name, const char *value) {
     er_auth *auth = NULL;
-    assert_int_equal(er_auth_new(s, "sinks.hook.auth", &auth, NULL), ER_OK);
+    assert_int_equal(er_auth_new(s, "sinks.hook.auth", &(er_http_options){0}, 1000, &auth, NULL),
+                     ER_OK);
     er_http_request req = {0};
     assert_int_equal(er_auth_apply(auth, &req, NULL), ER_OK);
     assert_int_equal(req.headers_n, name == NULL ? 0 : 1);
@@ -216,7 +217,8 @@ static void test_auth_refresh(void **state) {
     put_file(path, "one\n");
     er_auth_settings s = {.bearer = {ER_SECRET_FILE, path}};
     er_auth *auth = NULL;
-    assert_int_equal(er_auth_new(&s, "sinks.hook.auth", &auth, NULL), ER_OK);
+    assert_int_equal(er_auth_new(&s, "sinks.hook.auth", &(er_http_options){0}, 1000, &auth, NULL),
+                     ER_OK);
     assert_false(er_auth_refresh(auth));
     put_file(path, "second\n");
     assert_true(er_auth_refresh(auth));
@@ -226,7 +228,8 @@ static void test_auth_refresh(void **state) {
     er_auth_free(auth);
     (void)unlink(path);
     er_err err;
-    assert_int_equal(er_auth_new(&s, "sinks.hook.auth", &auth, &err), ER_E_CONFIG);
+    assert_int_equal(er_auth_new(&s, "sinks.hook.auth", &(er_http_options){0}, 1000, &auth, &err),
+                     ER_E_CONFIG);
     assert_true(er_str_starts(er_str_of(err.msg), "sinks.hook.auth.bearer: "));
 }
 
