@@ -1,4 +1,4 @@
-"""A webhook's peer that a test programs in Python: for TLS, and for answers that depend on headers."""
+"""A webhook's peer that a test programs in Python: for TLS, and for answers that depend on what came."""
 import http.server
 import json
 import threading
@@ -8,9 +8,10 @@ LIMIT = 20.0
 
 
 class Peer:
-    """Takes POSTs on a port of 127.0.0.1; judge(headers) gives the status of each."""
+    """Takes POSTs on a port of 127.0.0.1; judge(headers) gives the status of each. With judge_body,
+    judge_body(headers, body) does, and bodies are kept as bytes."""
 
-    def __init__(self, judge=lambda headers: 200, tls=None):
+    def __init__(self, judge=lambda headers: 200, tls=None, judge_body=None):
         self.requests, self.changed = [], threading.Condition()
         peer = self
 
@@ -26,9 +27,10 @@ class Peer:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = judge(self.headers)
+                status = judge_body(self.headers, body) if judge_body else judge(self.headers)
                 with peer.changed:
-                    peer.requests.append((status, dict(self.headers), json.loads(body)))
+                    peer.requests.append((status, dict(self.headers),
+                                          body if judge_body else json.loads(body)))
                     peer.changed.notify_all()
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
@@ -65,6 +67,14 @@ class Peer:
                 if 200 <= status < 300:
                     found += body if isinstance(body, list) else [body]
             return found
+
+    def wait_accepted(self, number):
+        """Returns all requests so far, as soon as so many of them were answered with 2xx."""
+        end = time.monotonic() + LIMIT
+        with self.changed:
+            while sum(200 <= status < 300 for status, _, _ in self.requests) < number:
+                assert self.changed.wait(end - time.monotonic()), (number, self.requests)
+            return list(self.requests)
 
     def wait_records(self, number):
         end = time.monotonic() + LIMIT
