@@ -12,8 +12,9 @@
 #include "http/http.h"
 #include "record/record.h"
 
-#define ER_CLOUDEVENTS_TYPE_JSON  "application/cloudevents+json; charset=UTF-8"
-#define ER_CLOUDEVENTS_TYPE_BATCH "application/cloudevents-batch+json; charset=UTF-8"
+/* Without a charset: JSON is UTF-8, and some readers know the bare names only. */
+#define ER_CLOUDEVENTS_TYPE_JSON  "application/cloudevents+json"
+#define ER_CLOUDEVENTS_TYPE_BATCH "application/cloudevents-batch+json"
 #define ER_CLOUDEVENTS_SCHEMA     "https://eventrouter.io/schemas/v1/record.schema.json"
 
 /* Structured mode, and the elements of a batch: the whole event as one JSON object. */
