@@ -100,7 +100,7 @@ static er_status check_keys(er_signer *signer, er_err *err) {
     er_status status = ER_OK;
     for (size_t i = 0; i < signer->settings->keys.n && status == ER_OK; i++) {
         er_buf text;
-        er_str key;
+        er_str key = {0};
         begin_key(&text);
         status = read_key(signer, i, &text, &key, err);
         end_key(&text);
@@ -202,8 +202,8 @@ static void put_signature(er_signer *signer, const unsigned char mac[DIGEST]) {
 static er_status sign_with(er_signer *signer, size_t i, const er_str *parts, size_t n,
                            er_err *err) {
     er_buf text;
-    er_str key;
-    unsigned char mac[DIGEST];
+    er_str key = {0};
+    unsigned char mac[DIGEST] = {0};
     begin_key(&text);
     er_status status = read_key(signer, i, &text, &key, err);
     if (status == ER_OK && !hmac_sha256(signer->hmac, key, parts, n, mac)) {

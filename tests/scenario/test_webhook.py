@@ -61,7 +61,7 @@ def event_of(record):
     return {"specversion": "1.0", "id": record["id"], "source": "/clusters/a%20b",
             "type": "io.eventrouter.event", "subject": "/".join(subject), "time": record["time"],
             "datacontenttype": "application/json",
-            "dataschema": "https://eventrouter.io/schemas/v1/record.schema.json", "data": record}
+            "dataschema": RECORD.schema["$id"], "data": record}
 
 
 def assert_records(fake, records):

@@ -141,12 +141,7 @@ static const er_field hook_rows[] = {
      .max = 3,
      .check = check_word,
      .help = "More headers."},
-    {.key = "keys",
-     .type = ER_FIELD_SECRET_LIST,
-     H(keys),
-     .min = 1,
-     .max = 3,
-     .help = "Keys, newest first."},
+    {.key = "keys", .type = ER_FIELD_SECRET_LIST, H(keys), .min = 1, .max = 3, .help = "Keys."},
     {.key = NULL},
 };
 

@@ -179,8 +179,7 @@ static void test_cloudevents(void **state) {
     hook_init(&h, "format: cloudevents\n");
     er_batch *batch = batch_of(&h.f, 1);
     deliver(&h, batch);
-    expect_headers(&h, 0, "u-1", NULL, "application/cloudevents+json",
-                   CLOUDEVENT("1"));
+    expect_headers(&h, 0, "u-1", NULL, "application/cloudevents+json", CLOUDEVENT("1"));
     er_batch_free(batch);
     hook_fini(&h);
 }
