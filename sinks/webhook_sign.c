@@ -16,6 +16,10 @@
 #define VALUES_MAX 1024
 #define PREFIX     "whsec_"
 
+#define GITHUB_SIGNATURE   "X-Hub-Signature-256"
+#define STANDARD_TIME      "webhook-timestamp"
+#define STANDARD_SIGNATURE "webhook-signature"
+
 const er_field er_sign_rows[] = {
     {.key = "type",
      .type = ER_FIELD_ENUM,
@@ -49,8 +53,8 @@ er_status er_sign_check(const void *settings, er_err *err) {
 
 const char *const *er_sign_headers(const er_sign_settings *settings) {
     static const char *const none[] = {NULL};
-    static const char *const github[] = {"X-Hub-Signature-256", NULL};
-    static const char *const standard[] = {"webhook-timestamp", "webhook-signature", NULL};
+    static const char *const github[] = {GITHUB_SIGNATURE, NULL};
+    static const char *const standard[] = {STANDARD_TIME, STANDARD_SIGNATURE, NULL};
     if (settings->keys.n == 0) {
         return none;
     }
@@ -231,10 +235,10 @@ er_status er_signer_apply(er_signer *signer, er_str id, er_str payload, er_time 
             return status;
         }
     }
-    const char *const *names = er_sign_headers(signer->settings);
     if (is_standard) {
-        er_http_request_header(req, *names++, seconds);
+        er_http_request_header(req, STANDARD_TIME, seconds);
     }
-    er_http_request_header(req, *names, er_buf_str(&signer->values));
+    er_http_request_header(req, is_standard ? STANDARD_SIGNATURE : GITHUB_SIGNATURE,
+                           er_buf_str(&signer->values));
     return ER_OK;
 }
