@@ -275,16 +275,16 @@ def basic(secret):
 
 
 def test_a_token_is_kept(fake, router, hook):
-    fake.script(f"sink idp answer 200 json {token('t-1')}\nburst 5")
+    fake.script(f"sink idp answer 200 json {token('an-access-token')}\nburst 5")
     r = router(sinks={"a": hook("a", auth=oauth2(fake, scopes=["b", "a"]))})
     fake.wait("sink a accepted >= 5")
-    assert sent(fake) == [("Bearer t-1", 200)] * 5
+    assert sent(fake) == [("Bearer an-access-token", 200)] * 5
     (asked,) = fake.requests("idp")
     assert asked["path"] == "/idp/token"
     assert asked["body"] == "grant_type=client_credentials&scope=b%20a"
     assert asked["headers"]["authorization"] == basic("s3cret-text")
     assert r.stop() == 0
-    assert "s3cret-text" not in json.dumps(r.lines) and "t-1" not in json.dumps(r.lines)
+    assert "s3cret-text" not in json.dumps(r.lines) and "an-access-token" not in json.dumps(r.lines)
 
 
 def test_a_token_expires(fake, router, hook):
