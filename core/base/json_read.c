@@ -175,6 +175,24 @@ er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err) {
     return ER_OK;
 }
 
+void er_json_rename(er_json_doc *doc, const er_json *object, const char *from, const char *to) {
+    if (!er_json_is_object(object) || er_json_get(object, to) != NULL) {
+        return;
+    }
+    for (cJSON *member = object->child; member != NULL; member = member->next) {
+        if (strcmp(member->string, from) == 0) {
+            size_t size = strlen(to) + 1;
+            current = &doc->blocks;
+            char *name = arena_alloc(size);
+            current = NULL;
+            if (name != NULL) {
+                member->string = memcpy(name, to, size);
+            }
+            return;
+        }
+    }
+}
+
 const er_json *er_json_get(const er_json *object, const char *key) {
     return er_json_is_object(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
 }

@@ -32,6 +32,9 @@ er_status er_json_parse(er_json_doc *doc, char *text, size_t n, er_err *err);
  * moving what follows down. Returns the new length; n when there is none, or the array does not end
  * (the parser will say it). For members that are large, come early, and are of no use. */
 size_t er_json_drop_array(char *text, size_t n, const char *name);
+/* Gives the member from of object, a node of doc, the name to, unless there is a member of that
+ * name: for documents that say the same under other names. */
+void er_json_rename(er_json_doc *doc, const er_json *object, const char *from, const char *to);
 
 const er_json *er_json_get(const er_json *object, const char *key); /* case counts */
 const er_json *er_json_path(const er_json *object, const char *k1, const char *k2);

@@ -1,0 +1,153 @@
+#include "record/read.h"
+
+static er_status bad(er_err *err, const char *member) {
+    return er_err_set(err, ER_E_INVAL, "not a record: %s is missing or not usable", member);
+}
+
+static er_status read_time(const er_json *object, const char *key, er_time *out, er_err *err) {
+    return er_time_parse(er_json_get_str(object, key), out) ? ER_OK : bad(err, key);
+}
+
+static er_time time_or_none(const er_json *object, const char *key) {
+    er_time t;
+    return er_time_parse(er_json_get_str(object, key), &t) ? t : ER_TIME_NONE;
+}
+
+static int64_t count_or(const er_json *object, const char *key, int64_t otherwise) {
+    int64_t n;
+    return er_json_int(er_json_get(object, key), &n) && n >= 0 ? n : otherwise;
+}
+
+static er_object_ref ref_of(const er_json *node) {
+    return (er_object_ref){
+        .api_version = er_json_get_str(node, "apiVersion"),
+        .kind = er_json_get_str(node, "kind"),
+        .namespace_ = er_json_get_str(node, "namespace"),
+        .name = er_json_get_str(node, "name"),
+        .uid = er_json_get_str(node, "uid"),
+        .resource_version = er_json_get_str(node, "resourceVersion"),
+        .field_path = er_json_get_str(node, "fieldPath"),
+    };
+}
+
+static er_status read_kind(const er_json *object, er_kind *out, er_err *err) {
+    static const er_kind kinds[] = {ER_KIND_EVENT, ER_KIND_GAP, ER_KIND_NOTICE};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (er_str_eqc(er_json_get_str(object, "kind"), er_kind_name(kinds[i]))) {
+            *out = kinds[i];
+            return ER_OK;
+        }
+    }
+    return bad(err, "kind");
+}
+
+static er_status read_severity(const er_json *object, er_severity *out, er_err *err) {
+    static const er_severity severities[] = {ER_SEVERITY_INFO, ER_SEVERITY_WARNING,
+                                             ER_SEVERITY_ERROR};
+    for (size_t i = 0; i < sizeof severities / sizeof severities[0]; i++) {
+        if (er_str_eqc(er_json_get_str(object, "severity"), er_severity_name(severities[i]))) {
+            *out = severities[i];
+            return ER_OK;
+        }
+    }
+    return bad(err, "severity");
+}
+
+static er_status read_event(const er_json *object, er_event_part *event, er_err *err) {
+    const er_json *own = er_json_get(object, "event");
+    *event = (er_event_part){
+        .count = count_or(object, "count", -1),
+        .count_delta = count_or(object, "countDelta", -1),
+        .first_time = time_or_none(object, "firstTime"),
+        .last_time = time_or_none(object, "lastTime"),
+        .action = er_json_get_str(object, "action"),
+        .name = er_json_get_str(own, "name"),
+        .uid = er_json_get_str(own, "uid"),
+        .resource_version = er_json_get_str(own, "resourceVersion"),
+        .related = ref_of(er_json_get(object, "related")),
+    };
+    return event->count >= 0 ? ER_OK : bad(err, "count");
+}
+
+static er_gap_part gap_of(const er_json *gap) {
+    return (er_gap_part){
+        .stream = er_json_get_str(gap, "stream"),
+        .cause = er_json_get_str(gap, "cause"),
+        .from_version = er_json_get_str(gap, "fromResourceVersion"),
+        .to_version = er_json_get_str(gap, "toResourceVersion"),
+        .from_time = time_or_none(gap, "fromTime"),
+        .to_time = time_or_none(gap, "toTime"),
+        .recovered = count_or(gap, "recovered", -1),
+    };
+}
+
+static er_status read_notice(const er_json *node, er_notice_part *notice, er_err *err) {
+    *notice = (er_notice_part){
+        .sink = er_json_get_str(node, "sink"),
+        .cause = er_json_get_str(node, "cause"),
+        .records = count_or(node, "records", -1),
+        .since = time_or_none(node, "since"),
+        .until = time_or_none(node, "until"),
+    };
+    return notice->records >= 0 ? ER_OK : bad(err, "notice.records");
+}
+
+static er_status read_part(const er_json *object, er_record *rec, er_err *err) {
+    switch (rec->kind) {
+    case ER_KIND_EVENT:
+        return read_event(object, &rec->event, err);
+    case ER_KIND_GAP:
+        rec->gap = gap_of(er_json_get(object, "gap"));
+        return ER_OK;
+    case ER_KIND_NOTICE:
+    default:
+        return read_notice(er_json_get(object, "notice"), &rec->notice, err);
+    }
+}
+
+static void read_texts(const er_json *object, er_record *rec) {
+    const er_json *source = er_json_get(object, "source");
+    rec->cluster = er_json_get_str(object, "cluster");
+    rec->time_source = er_json_get_str(object, "timeSource");
+    rec->type = er_json_get_str(object, "type");
+    rec->reason = er_json_get_str(object, "reason");
+    rec->message = er_json_get_str(object, "message");
+    rec->namespace_ = er_json_get_str(object, "namespace");
+    rec->object = ref_of(er_json_get(object, "object"));
+    rec->source_component = er_json_get_str(source, "component");
+    rec->source_host = er_json_get_str(source, "host");
+    rec->source_instance = er_json_get_str(source, "instance");
+    rec->truncated = er_json_is_true(er_json_get(object, "truncated"));
+    rec->namespace_mismatch = er_json_is_true(er_json_get(object, "namespaceMismatch"));
+    rec->recovered = er_json_is_true(er_json_get(object, "recovered"));
+}
+
+static er_status read_id(const er_json *object, er_draft *draft, er_err *err) {
+    er_str id = er_json_get_str(object, "id");
+    draft->rec.id = er_record_id(id, draft->id);
+    return er_str_eq(draft->rec.id, id) ? ER_OK : bad(err, "id");
+}
+
+er_status er_draft_from_json(const er_json *object, er_draft *draft, er_err *err) {
+    *draft = (er_draft){0};
+    er_record *rec = &draft->rec;
+    if (!er_str_eqc(er_json_get_str(object, "schema"), ER_RECORD_SCHEMA)) {
+        return er_err_set(err, ER_E_INVAL, "not a record: schema is not \"%s\"", ER_RECORD_SCHEMA);
+    }
+    er_status status = read_id(object, draft, err);
+    if (status == ER_OK) {
+        status = read_kind(object, &rec->kind, err);
+    }
+    if (status == ER_OK) {
+        status = read_severity(object, &rec->severity, err);
+    }
+    if (status == ER_OK) {
+        status = read_time(object, "time", &rec->time, err);
+    }
+    if (status == ER_OK) {
+        status = read_time(object, "observedTime", &rec->observed_time, err);
+    }
+    rec->observed_mono_ns = er_mono_ns();
+    read_texts(object, rec);
+    return status == ER_OK ? read_part(object, rec, err) : status;
+}
