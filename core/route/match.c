@@ -1,5 +1,6 @@
 #include "route/match.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* Keys whose value is not a plain string of the record. */
@@ -28,9 +29,11 @@ static const struct {
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
-static er_status term_init(er_match_term *term, size_t value_at, const er_cfg_strings *list,
+static_assert(KEYS + 1 <= ER_ROUTE_MISSES_MAX, "a miss for each key and one for count");
+
+static er_status term_init(er_match_term *term, size_t key, const er_cfg_strings *list,
                            const char *path, er_problems *problems) {
-    *term = (er_match_term){.value_at = value_at};
+    *term = (er_match_term){.key = keys[key].key, .value_at = keys[key].value_at};
     term->any = er_xcalloc(list->n + 1, sizeof *term->any);
     term->none = er_xcalloc(list->n + 1, sizeof *term->none);
     er_status status = ER_OK;
@@ -76,8 +79,7 @@ er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, cons
             er_problems_add(problems, false, list->pos, er_buf_cstr(&where),
                             "an empty list matches nothing; leave the key out to match all");
             status = ER_E_CONFIG;
-        } else if (term_init(&m->terms[m->n++], keys[i].value_at, list, er_buf_cstr(&where),
-                             problems) != ER_OK) {
+        } else if (term_init(&m->terms[m->n++], i, list, er_buf_cstr(&where), problems) != ER_OK) {
             status = ER_E_CONFIG;
         }
         er_buf_fini(&where);
@@ -144,8 +146,12 @@ static er_match match_term(const er_match_term *term, const er_record *rec,
     return any == ER_MATCH_YES ? (none == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : ER_MATCH_YES) : any;
 }
 
+static bool count_suffices(const er_matcher *m, const er_record *rec) {
+    return m->count < 0 || (rec->kind == ER_KIND_EVENT && rec->event.count >= m->count);
+}
+
 er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch) {
-    if (m->count >= 0 && (rec->kind != ER_KIND_EVENT || rec->event.count < m->count)) {
+    if (!count_suffices(m, rec)) {
         return ER_MATCH_NO;
     }
     er_match result = ER_MATCH_YES;
@@ -157,4 +163,53 @@ er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_
         result = one == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : result;
     }
     return result;
+}
+
+/* ---- why ---- */
+
+/* The text of the first pattern that answers so; "" when none does. */
+static er_str find_pattern(er_pattern *const *v, size_t n, er_str value, er_match answer,
+                           er_pattern_scratch *scratch) {
+    for (size_t i = 0; i < n; i++) {
+        if (er_pattern_match(v[i], value, scratch) == answer) {
+            return er_pattern_text(v[i]);
+        }
+    }
+    return (er_str){0};
+}
+
+static er_route_miss explain_term(const er_match_term *term, const er_record *rec, er_match match,
+                                  er_pattern_scratch *scratch) {
+    er_route_miss miss = {.key = term->key, .value = value_of(rec, term->value_at)};
+    if (match == ER_MATCH_LIMIT) {
+        er_str none = find_pattern(term->none, term->none_n, miss.value, match, scratch);
+        er_str any = find_pattern(term->any, term->any_n, miss.value, match, scratch);
+        miss.why = ER_MISS_LIMIT;
+        miss.pattern = none.n > 0 ? none : any;
+        return miss;
+    }
+    if (miss.value.n == 0) {
+        miss.why = ER_MISS_ABSENT;
+        return miss;
+    }
+    miss.pattern = find_pattern(term->none, term->none_n, miss.value, ER_MATCH_YES, scratch);
+    miss.why = miss.pattern.n > 0 ? ER_MISS_NOT : ER_MISS_ANY_OF;
+    return miss;
+}
+
+void er_matcher_explain(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch,
+                        er_route_step *step) {
+    step->match = er_matcher_match(m, rec, scratch);
+    for (size_t i = 0; i < m->n; i++) {
+        er_match one = match_term(&m->terms[i], rec, scratch);
+        if (one != ER_MATCH_YES) {
+            step->misses[step->misses_n++] = explain_term(&m->terms[i], rec, one, scratch);
+        }
+    }
+    if (!count_suffices(m, rec)) {
+        step->misses[step->misses_n++] =
+            (er_route_miss){.why = ER_MISS_COUNT,
+                            .key = "count",
+                            .count = rec->kind == ER_KIND_EVENT ? rec->event.count : -1};
+    }
 }

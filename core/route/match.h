@@ -6,6 +6,7 @@
 
 /* One key with its list. */
 typedef struct er_match_term {
+    const char *key; /* "object.kind" */
     size_t value_at; /* offset of the er_str in er_record; ER_MATCH_KIND and so on for others */
     er_pattern **any, **none;
     size_t any_n, none_n;
@@ -24,5 +25,8 @@ er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, cons
 void er_matcher_fini(er_matcher *m);
 bool er_matcher_takes_all(const er_matcher *m);
 er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch);
+/* Fills step->match and what stood in the way; the answer is that of er_matcher_match. */
+void er_matcher_explain(const er_matcher *m, const er_record *rec, er_pattern_scratch *scratch,
+                        er_route_step *step);
 
 #endif

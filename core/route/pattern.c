@@ -9,7 +9,7 @@ typedef enum pattern_kind { EXACT, GLOB, REGEX } pattern_kind;
 
 struct er_pattern {
     pattern_kind kind;
-    char *text; /* EXACT, GLOB */
+    char *text;
     size_t n;
     pcre2_code *code; /* REGEX */
 };
@@ -52,9 +52,9 @@ er_status er_pattern_new(er_str text, er_pattern **out, er_err *err) {
         }
     } else {
         pattern->kind = memchr(text.p, '*', text.n) || memchr(text.p, '?', text.n) ? GLOB : EXACT;
-        pattern->text = er_str_dup(text);
-        pattern->n = text.n;
     }
+    pattern->text = er_str_dup(text);
+    pattern->n = text.n;
     *out = pattern;
     return ER_OK;
 }
@@ -66,6 +66,10 @@ void er_pattern_free(er_pattern *pattern) {
     pcre2_code_free(pattern->code);
     free(pattern->text);
     free(pattern);
+}
+
+er_str er_pattern_text(const er_pattern *pattern) {
+    return (er_str){pattern->text, pattern->n};
 }
 
 /* Greedy with one point of return: linear in value times pattern at the worst, no recursion. */
@@ -112,7 +116,7 @@ static er_match regex(const pcre2_code *code, er_str value, er_pattern_scratch *
 }
 
 er_match er_pattern_match(const er_pattern *pattern, er_str value, er_pattern_scratch *scratch) {
-    er_str text = {pattern->text, pattern->n};
+    er_str text = er_pattern_text(pattern);
     bool matches;
     if (pattern->kind == REGEX) {
         return regex(pattern->code, value, scratch);

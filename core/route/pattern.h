@@ -21,6 +21,7 @@ typedef struct er_pattern_scratch er_pattern_scratch;
  */
 er_status er_pattern_new(er_str text, er_pattern **out, er_err *err);
 void er_pattern_free(er_pattern *pattern);
+er_str er_pattern_text(const er_pattern *pattern); /* as given to er_pattern_new */
 er_match er_pattern_match(const er_pattern *pattern, er_str value, er_pattern_scratch *scratch);
 
 er_pattern_scratch *er_pattern_scratch_new(void);

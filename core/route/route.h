@@ -64,4 +64,38 @@ typedef struct er_route_result {
 er_route_result er_route(const er_route_table *table, const er_record *rec,
                          er_route_scratch *scratch);
 
+/* ---- why: the same walk, slower ---- */
+
+typedef enum er_miss_why {
+    ER_MISS_ABSENT, /* the record lacks the key */
+    ER_MISS_ANY_OF, /* no item of the list matches */
+    ER_MISS_NOT,    /* the item with "!" that stands in pattern matches */
+    ER_MISS_COUNT,  /* the record's count, in count, is below the least; -1: it has none */
+    ER_MISS_LIMIT,  /* pattern hit its limit: no miss, but no certain match either */
+} er_miss_why;
+
+typedef struct er_route_miss {
+    er_miss_why why;
+    const char *key;
+    er_str value;   /* the record's */
+    er_str pattern; /* ER_MISS_NOT, ER_MISS_LIMIT */
+    int64_t count;  /* ER_MISS_COUNT */
+} er_route_miss;
+
+#define ER_ROUTE_MISSES_MAX 16 /* no fewer than there are keys */
+typedef struct er_route_step {
+    bool reached; /* false: an earlier route ended the walk, and nothing else is filled */
+    er_match match;
+    bool takes; /* its sinks get the record, or it drops it: what match means in this route */
+    bool ends;  /* the walk */
+    er_route_miss misses[ER_ROUTE_MISSES_MAX]; /* every key that failed or hit a limit */
+    size_t misses_n;
+} er_route_step;
+
+/* steps: one for each route (er_route_table_len). Returns what er_route does. Texts point into
+ * record and table. */
+size_t er_route_table_len(const er_route_table *table);
+er_route_result er_route_explain(const er_route_table *table, const er_record *rec,
+                                 er_route_scratch *scratch, er_route_step *steps);
+
 #endif

@@ -169,6 +169,16 @@ void er_route_table_free(er_route_table *table) {
     free(table);
 }
 
+/* What an answer of its match means: true when the route takes the record. */
+static bool take(const route *r, er_match match) {
+    return match == ER_MATCH_YES || (match == ER_MATCH_LIMIT && !r->drop);
+}
+
+/* Does a route that takes the record end the walk? Never hide on a guess. */
+static bool ends(const route *r, er_match match) {
+    return r->drop || (r->final && match == ER_MATCH_YES);
+}
+
 er_route_result er_route(const er_route_table *table, const er_record *rec,
                          er_route_scratch *scratch) {
     er_route_result result = {.dropped_by = -1};
@@ -180,17 +190,34 @@ er_route_result er_route(const er_route_table *table, const er_record *rec,
         const route *r = &table->v[i];
         er_match match = er_matcher_match(&r->match, rec, scratch);
         result.limit_hit = result.limit_hit || match == ER_MATCH_LIMIT;
-        if (match == ER_MATCH_NO || (match == ER_MATCH_LIMIT && r->drop)) {
+        if (!take(r, match)) {
             continue;
         }
-        if (r->drop) {
-            result.dropped_by = (int)i;
-            return result;
-        }
-        result.sinks |= r->sinks;
-        if (r->final && match == ER_MATCH_YES) { /* never hide on a guess */
+        result.sinks |= r->sinks; /* none when it drops */
+        if (ends(r, match)) {
+            result.dropped_by = r->drop ? (int)i : -1;
             return result;
         }
     }
     return result;
+}
+
+size_t er_route_table_len(const er_route_table *table) {
+    return table->n;
+}
+
+er_route_result er_route_explain(const er_route_table *table, const er_record *rec,
+                                 er_route_scratch *scratch, er_route_step *steps) {
+    bool reached = true;
+    for (size_t i = 0; i < table->n; i++) {
+        const route *r = &table->v[i];
+        steps[i] = (er_route_step){.reached = reached};
+        if (reached) {
+            er_matcher_explain(&r->match, rec, scratch, &steps[i]);
+            steps[i].takes = take(r, steps[i].match);
+            steps[i].ends = steps[i].takes && ends(r, steps[i].match);
+            reached = !steps[i].ends;
+        }
+    }
+    return er_route(table, rec, scratch);
 }

@@ -208,6 +208,68 @@ static void test_tables(void **state) {
     }
 }
 
+static void assert_miss(const er_route_step *step, size_t i, er_miss_why why, const char *key,
+                        const char *value, const char *pattern) {
+    assert_true(i < step->misses_n);
+    assert_int_equal(step->misses[i].why, why);
+    assert_string_equal(step->misses[i].key, key);
+    assert_str(step->misses[i].value, value);
+    assert_str(step->misses[i].pattern, pattern);
+}
+
+static void test_explain(void **state) {
+    (void)state;
+    void *config;
+    er_route_table *table;
+    er_problems problems;
+    assert_int_equal(make("routes: [{match: {type: Normal, count: 11, namespace: [\"!prod-*\"], "
+                          "source: {host: n1}, reason: [\"!x\", BackOff]}, drop: true},"
+                          " {match: {message: \"re:^(.+)+[0-9]$\"}, drop: true},"
+                          " {match: {message: [\"!re:^(.+)+[0-9]$\"]}, sinks: [a], final: true},"
+                          " {match: {source: {host: [\"!n1\"]}}, sinks: [b], final: true},"
+                          " {sinks: [c]}]",
+                          &config, &table, &problems),
+                     ER_OK);
+    er_record rec;
+    memcpy(&rec, &warning, sizeof rec);
+    rec.message = ER_STR("Back-off restarting failed container again and again");
+    er_route_scratch *scratch = er_pattern_scratch_new();
+    er_route_step steps[5];
+    assert_int_equal(er_route_table_len(table), 5);
+    er_route_result result = er_route_explain(table, &rec, scratch, steps);
+    assert_int_equal(result.sinks, 3);
+    assert_true(result.limit_hit);
+
+    assert_true(steps[0].reached && !steps[0].takes && !steps[0].ends);
+    assert_int_equal(steps[0].misses_n, 4);
+    assert_miss(&steps[0], 0, ER_MISS_ANY_OF, "type", "Warning", "");
+    assert_miss(&steps[0], 1, ER_MISS_NOT, "namespace", "prod-eu", "prod-*");
+    assert_miss(&steps[0], 2, ER_MISS_ABSENT, "source.host", "", "");
+    assert_miss(&steps[0], 3, ER_MISS_COUNT, "count", "", "");
+    assert_int_equal(steps[0].misses[3].count, 10);
+
+    /* a limit: not a match of a drop, a match of a route with sinks that does not end the walk */
+    assert_int_equal(steps[1].match, ER_MATCH_LIMIT);
+    assert_true(!steps[1].takes && !steps[1].ends);
+    assert_int_equal(steps[1].misses_n, 1);
+    assert_int_equal(steps[1].misses[0].why, ER_MISS_LIMIT);
+    assert_str(steps[1].misses[0].pattern, "re:^(.+)+[0-9]$");
+    assert_true(steps[2].takes && !steps[2].ends);
+    assert_str(steps[2].misses[0].pattern, "re:^(.+)+[0-9]$");
+
+    assert_true(steps[3].takes && steps[3].ends);
+    assert_int_equal(steps[3].misses_n, 0);
+    assert_false(steps[4].reached);
+
+    rec.kind = ER_KIND_GAP; /* has no count */
+    (void)er_route_explain(table, &rec, scratch, steps);
+    assert_int_equal(steps[0].misses[3].count, -1);
+    er_pattern_scratch_free(scratch);
+    er_route_table_free(table);
+    er_config_free(&schema, config);
+    er_problems_fini(&problems);
+}
+
 static void assert_problem(const char *yaml, bool is_warning, const char *path,
                            const char *message) {
     void *config;
@@ -258,7 +320,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),     cmocka_unit_test(test_limit),
         cmocka_unit_test(test_bad_patterns), cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_explain),      cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
