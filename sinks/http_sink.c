@@ -2,6 +2,7 @@
 #include "sinks/http_sink.h"
 
 #include "sinks/http_gzip.h"
+#include "sinks/http_preview.h"
 #include "sinks/http_rules.h"
 
 #include <stdio.h>
@@ -123,13 +124,8 @@ er_status er_http_sink_check(const void *config, er_err *err) {
     if (status != ER_OK) {
         return status;
     }
-    /* The header that auth sets; apiKey.header has a default also when there is no key. */
-    bool is_key = c->auth.api_key.value.kind != ER_SECRET_UNSET;
-    bool is_standard = c->auth.basic.username[0] != '\0' ||
-                       c->auth.bearer.kind != ER_SECRET_UNSET ||
-                       c->auth.oauth2.token_url.kind != ER_SECRET_UNSET;
-    const char *name = is_key ? c->auth.api_key.header : "Authorization";
-    if ((is_key || is_standard) && er_http_sink_has_header(c, name)) {
+    const char *name = er_auth_header(&c->auth);
+    if (name != NULL && er_http_sink_has_header(c, name)) {
         return er_err_set(err, ER_E_CONFIG, "has %s in both auth and headers; remove one of them",
                           name);
     }
@@ -226,7 +222,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
     er_buf_init(&sink->where, URL_MAX);
     er_status status = make_bodies(sink, type->item_max, err);
     status = status == ER_OK ? read_secrets(sink, err) : status;
-    status = status == ER_OK ? make_client(sink, err) : status;
+    status = status == ER_OK && !env->is_preview ? make_client(sink, err) : status;
     if (status == ER_OK && sink->profile->init != NULL) {
         status = sink->profile->init(config, env, sink->state, err);
     }
@@ -348,10 +344,11 @@ typedef struct content {
     er_str payload, body;
 } http_content;
 
-static er_status fill_request(http_sink *sink, const er_batch *batch, const http_content *content,
-                              er_http_request *req, er_err *err) {
+/* All that is the same for each attempt. */
+static er_status fill_fixed(http_sink *sink, const er_batch *batch, er_str body,
+                            er_http_request *req, er_err *err) {
     *req = (er_http_request){.method = "POST",
-                             .body = content->body,
+                             .body = body,
                              .timeout_ms = sink->config->timeout.request_ms,
                              .response_max = ANSWER_MAX,
                              .response_cut = true};
@@ -361,14 +358,48 @@ static er_status fill_request(http_sink *sink, const er_batch *batch, const http
     }
     fill_headers(sink, req);
     const er_http_profile *profile = sink->profile;
-    if (profile->prepare != NULL) {
-        status = profile->prepare(sink->config, sink->state, batch, req, err);
-    }
-    if (status == ER_OK && profile->sign != NULL) {
-        status =
-            profile->sign(sink->config, sink->state, content->payload, er_time_now(), req, err);
-    }
+    return profile->prepare == NULL ? ER_OK
+                                    : profile->prepare(sink->config, sink->state, batch, req, err);
+}
+
+static er_status sign(http_sink *sink, er_str payload, er_http_request *req, er_err *err) {
+    const er_http_profile *profile = sink->profile;
+    return profile->sign == NULL
+               ? ER_OK
+               : profile->sign(sink->config, sink->state, payload, er_time_now(), req, err);
+}
+
+static er_status fill_request(http_sink *sink, const er_batch *batch, const http_content *content,
+                              er_http_request *req, er_err *err) {
+    er_status status = fill_fixed(sink, batch, content->body, req, err);
+    status = status == ER_OK ? sign(sink, content->payload, req, err) : status;
     return status == ER_OK ? er_auth_apply(sink->auth, req, err) : status;
+}
+
+er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err) {
+    http_sink *sink = self;
+    er_str payload = frame(sink, batch); /* shown as it is before compression */
+    er_http_request req;
+    er_status status = fill_fixed(sink, batch, payload, &req, err);
+    size_t fixed = req.headers_n;
+    status = status == ER_OK ? sign(sink, payload, &req, err) : status;
+    if (status != ER_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < req.headers_n; i++) {
+        if (i >= fixed) {
+            req.headers[i].value = ER_STR("<per attempt>");
+        } else if (er_http_sink_has_header(sink->config, req.headers[i].name)) {
+            req.headers[i].value = ER_STR("***");
+        }
+    }
+    const char *header = er_auth_header(&sink->config->auth);
+    if (header != NULL) { /* er_auth_apply might have to ask for a token */
+        er_http_request_header(&req, header, ER_STR("***"));
+    }
+    show_url(sink, er_str_of(req.url));
+    er_http_preview(&req, er_buf_str(&sink->where), out);
+    return er_buf_status(out);
 }
 
 /* ---- the answer ---- */

@@ -132,6 +132,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
                               void **self, er_err *err);
 er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er_err *err);
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
+er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err);
 void er_http_sink_destroy(void *self);
 er_status er_http_sink_check(const void *config, er_err *err);
 
@@ -145,7 +146,8 @@ er_status er_http_sink_check(const void *config, er_err *err);
         .name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),   \
         .check = (check_), .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,         \
         .create = er_http_sink_create, .encode = er_http_sink_encode,                              \
-        .deliver = er_http_sink_deliver, .destroy = er_http_sink_destroy                           \
+        .deliver = er_http_sink_deliver, .preview = er_http_sink_preview,                          \
+        .destroy = er_http_sink_destroy                                                            \
     }
 
 #endif

@@ -61,7 +61,7 @@ static er_status stdout_create(const er_sink_type *type, const void *config, con
     sink->config = config;
     sink->env = *env;
     sink->fd = STDOUT_FILENO;
-    sink->is_coloured = want_colour(sink->config->color);
+    sink->is_coloured = !env->is_preview && want_colour(sink->config->color);
     er_buf_init(&sink->rest, LINE_MAX_BYTES);
     if (sink->config->format == FORMAT_TEXT) {
         er_table_header(&sink->rest);

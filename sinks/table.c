@@ -76,7 +76,7 @@ static void put_escape(er_buf *out, uint32_t c) {
     }
 }
 
-static void put_safe(er_buf *out, er_str s) {
+void er_table_safe(er_str s, er_buf *out) {
     for (size_t i = 0; i < s.n;) {
         size_t step = er_utf8_len(s.p + i, s.n - i);
         if (step == 0) {
@@ -96,7 +96,7 @@ static void put_safe(er_buf *out, er_str s) {
 
 static void put_lower(er_buf *out, er_str s) {
     size_t from = out->len;
-    put_safe(out, s);
+    er_table_safe(s, out);
     for (size_t i = from; i < out->len; i++) {
         if (out->p[i] >= 'A' && out->p[i] <= 'Z') {
             out->p[i] = (char)(out->p[i] - 'A' + 'a');
@@ -125,7 +125,7 @@ static void pad(er_buf *out, size_t chars, size_t width) {
 static void put_cell(er_buf *out, er_str s, size_t width, const char *colour) {
     er_buf_puts(out, colour != NULL ? colour : "");
     size_t from = out->len;
-    put_safe(out, s);
+    er_table_safe(s, out);
     size_t chars = width_since(out, from);
     er_buf_puts(out, colour != NULL ? COLOUR_RESET : "");
     pad(out, chars, width);
@@ -157,15 +157,15 @@ static void put_object(er_buf *out, const er_record *rec) {
     case ER_KIND_EVENT:
         put_lower(out, rec->object.kind);
         er_buf_puts(out, rec->object.kind.n > 0 && rec->object.name.n > 0 ? "/" : "");
-        put_safe(out, rec->object.name);
+        er_table_safe(rec->object.name, out);
         break;
     case ER_KIND_GAP:
         er_buf_puts(out, "watch/");
-        put_safe(out, rec->gap.stream);
+        er_table_safe(rec->gap.stream, out);
         break;
     case ER_KIND_NOTICE:
         er_buf_puts(out, "sink/");
-        put_safe(out, rec->notice.sink);
+        er_table_safe(rec->notice.sink, out);
         break;
     }
     if (out->len == from) {
@@ -196,6 +196,6 @@ void er_table_row(const er_record *rec, bool is_coloured, er_buf *out) {
     put_cell(out, or_dash(rec->type), W_TYPE, colour);
     put_cell(out, or_dash(rec->reason), W_REASON, colour);
     put_object(out, rec);
-    put_safe(out, er_str_trim(rec->message));
+    er_table_safe(er_str_trim(rec->message), out);
     er_buf_puts(out, rec->truncated ? " (cut)\n" : "\n");
 }

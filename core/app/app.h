@@ -49,6 +49,7 @@ extern const er_command er_commands[]; /* name NULL at the end */
 
 int er_cmd_run(int argc, char **argv);
 int er_cmd_check(int argc, char **argv);
+int er_cmd_explain(int argc, char **argv);
 int er_cmd_schema(int argc, char **argv);
 int er_cmd_state(int argc, char **argv);
 int er_cmd_version(int argc, char **argv);

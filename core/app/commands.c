@@ -12,6 +12,8 @@ const er_command er_commands[] = {
     {"run", "run -c FILE", "run the router", er_cmd_run},
     {"check", "check -c FILE [--print] [--strict] [--cluster]", "check a configuration",
      er_cmd_check},
+    {"explain", "explain -c FILE [FILE|-] [--payload]", "say what becomes of records and Events",
+     er_cmd_explain},
     {"schema", "schema config|record|reference", "print a schema, or the configuration reference",
      er_cmd_schema},
     {"state", "state show|reset -c FILE|--path DIR [--json]",

@@ -165,6 +165,9 @@ er_status er_config_parse(const char *text, size_t n, const er_schema *schema, v
 /* The struct with nothing but defaults. */
 void *er_config_defaults(const er_schema *schema);
 void er_config_free(const er_schema *schema, void *config); /* wipes literals of secrets */
+/* For commands that show what would be sent: secrets that cannot be read here, files and variables,
+ * become the literal "***", with a warning for each. config had no errors. */
+void er_config_stand_in(const er_schema *schema, void *config, er_problems *problems);
 
 /* The effective configuration as YAML: every key that has a value, secrets as "***" (references
  * keep their path or name), URLs without user, password and query. It loads again. Left out are

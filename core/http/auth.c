@@ -84,6 +84,15 @@ er_status er_auth_check(const void *settings, er_err *err) {
     return ER_OK;
 }
 
+const char *er_auth_header(const er_auth_settings *settings) {
+    if (is_set(&settings->api_key.value)) { /* its header has a default also without a key */
+        return settings->api_key.header;
+    }
+    bool is_standard =
+        has_user(settings) || is_set(&settings->bearer) || is_set(&settings->oauth2.token_url);
+    return is_standard ? "Authorization" : NULL;
+}
+
 struct er_auth {
     er_secret *secret; /* password, token or key; NULL: none, or oauth2 */
     er_oauth2 *oauth2;
@@ -101,7 +110,7 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what,
     er_auth *auth = er_xcalloc(1, sizeof *auth);
     const er_secret_ref *ref = NULL;
     const char *key = "";
-    const char *header = "Authorization";
+    const char *header = er_auth_header(settings);
     if (is_set(&settings->basic.password)) {
         auth->is_basic = true;
         auth->username = er_dup(settings->basic.username);
@@ -112,7 +121,6 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what,
         ref = &settings->bearer;
         key = "bearer";
     } else if (is_set(&settings->api_key.value)) {
-        header = settings->api_key.header;
         ref = &settings->api_key.value;
         key = "apiKey.value";
     }

@@ -46,6 +46,8 @@ typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at mos
 } er_auth_settings;
 extern const er_field er_auth_rows[];
 er_status er_auth_check(const void *settings, er_err *err); /* for check_struct */
+/* The name of the header that these credentials go into; NULL: there are none. */
+const char *er_auth_header(const er_auth_settings *settings);
 
 /* ---- a client ---- */
 

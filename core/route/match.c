@@ -210,6 +210,7 @@ void er_matcher_explain(const er_matcher *m, const er_record *rec, er_pattern_sc
         step->misses[step->misses_n++] =
             (er_route_miss){.why = ER_MISS_COUNT,
                             .key = "count",
-                            .count = rec->kind == ER_KIND_EVENT ? rec->event.count : -1};
+                            .count = rec->kind == ER_KIND_EVENT ? rec->event.count : -1,
+                            .least = m->count};
     }
 }

@@ -77,9 +77,9 @@ typedef enum er_miss_why {
 typedef struct er_route_miss {
     er_miss_why why;
     const char *key;
-    er_str value;   /* the record's */
-    er_str pattern; /* ER_MISS_NOT, ER_MISS_LIMIT */
-    int64_t count;  /* ER_MISS_COUNT */
+    er_str value;         /* the record's */
+    er_str pattern;       /* ER_MISS_NOT, ER_MISS_LIMIT */
+    int64_t count, least; /* ER_MISS_COUNT */
 } er_route_miss;
 
 #define ER_ROUTE_MISSES_MAX 16 /* no fewer than there are keys */

@@ -66,6 +66,8 @@ typedef struct er_sink_env {
     er_cancel *cancel; /* set: make every wait return */
     er_heart *heart;   /* beat it inside long waits */
     er_metrics *metrics;
+    bool
+        is_preview; /* explain: only encode and preview will be called; no connection is prepared */
 } er_sink_env;
 
 /* Settings every sink has. A sink's config struct begins with this member, its rows with
@@ -157,6 +159,10 @@ struct er_sink_type {
     /* Optional; needed when max_in_flight > 1 or KEPT is used. Waits at most to until and judges
      * kept items; called while any are kept and once a second when idle. Returns as deliver. */
     er_status (*poll)(void *self, er_deadline until, er_err *err);
+    /* Optional, on main, without any I/O: what deliver would send, as text for people. Secrets
+     * stand as ***, what is made anew for each attempt as <per attempt>, what open would learn as
+     * <looked up> (open is not called). Without it the bodies of the items are shown. */
+    er_status (*preview)(void *self, const er_batch *batch, er_buf *out, er_err *err);
     void (*destroy)(void *self);
 };
 

@@ -247,6 +247,7 @@ static void test_explain(void **state) {
     assert_miss(&steps[0], 2, ER_MISS_ABSENT, "source.host", "", "");
     assert_miss(&steps[0], 3, ER_MISS_COUNT, "count", "", "");
     assert_int_equal(steps[0].misses[3].count, 10);
+    assert_int_equal(steps[0].misses[3].least, 11);
 
     /* a limit: not a match of a drop, a match of a route with sinks that does not end the walk */
     assert_int_equal(steps[1].match, ER_MATCH_LIMIT);
