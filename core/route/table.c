@@ -169,35 +169,30 @@ void er_route_table_free(er_route_table *table) {
     free(table);
 }
 
-/* What an answer of its match means: true when the route takes the record. */
-static bool take(const route *r, er_match match) {
+/* True when the route takes the record: a limit is a match, but for a drop. */
+static bool takes(const route *r, er_match match) {
     return match == ER_MATCH_YES || (match == ER_MATCH_LIMIT && !r->drop);
 }
 
-/* Does a route that takes the record end the walk? Never hide on a guess. */
-static bool ends(const route *r, er_match match) {
-    return r->drop || (r->final && match == ER_MATCH_YES);
+/* What the i-th route does with a record it takes; true when the walk ends. */
+static bool take(const er_route_table *table, size_t i, er_match match, er_route_result *result) {
+    const route *r = &table->v[i];
+    result->sinks |= r->sinks; /* none when it drops */
+    if (r->drop) {
+        result->dropped_by = (int)i;
+        return true;
+    }
+    return r->final && match == ER_MATCH_YES; /* never hide on a guess */
 }
 
 er_route_result er_route(const er_route_table *table, const er_record *rec,
                          er_route_scratch *scratch) {
-    er_route_result result = {.dropped_by = -1};
-    if (!table->has_routes) {
-        result.sinks = table->all;
-        return result;
-    }
-    for (size_t i = 0; i < table->n; i++) {
-        const route *r = &table->v[i];
-        er_match match = er_matcher_match(&r->match, rec, scratch);
+    er_route_result result = {.sinks = table->has_routes ? 0 : table->all, .dropped_by = -1};
+    bool ended = false;
+    for (size_t i = 0; i < table->n && !ended; i++) {
+        er_match match = er_matcher_match(&table->v[i].match, rec, scratch);
         result.limit_hit = result.limit_hit || match == ER_MATCH_LIMIT;
-        if (!take(r, match)) {
-            continue;
-        }
-        result.sinks |= r->sinks; /* none when it drops */
-        if (ends(r, match)) {
-            result.dropped_by = r->drop ? (int)i : -1;
-            return result;
-        }
+        ended = takes(&table->v[i], match) && take(table, i, match, &result);
     }
     return result;
 }
@@ -208,16 +203,19 @@ size_t er_route_table_len(const er_route_table *table) {
 
 er_route_result er_route_explain(const er_route_table *table, const er_record *rec,
                                  er_route_scratch *scratch, er_route_step *steps) {
-    bool reached = true;
+    er_route_result result = {.sinks = table->has_routes ? 0 : table->all, .dropped_by = -1};
+    bool ended = false;
     for (size_t i = 0; i < table->n; i++) {
-        const route *r = &table->v[i];
-        steps[i] = (er_route_step){.reached = reached};
-        if (reached) {
-            er_matcher_explain(&r->match, rec, scratch, &steps[i]);
-            steps[i].takes = take(r, steps[i].match);
-            steps[i].ends = steps[i].takes && ends(r, steps[i].match);
-            reached = !steps[i].ends;
+        er_route_step *step = &steps[i];
+        *step = (er_route_step){.reached = !ended};
+        if (ended) {
+            continue;
         }
+        er_matcher_explain(&table->v[i].match, rec, scratch, step);
+        result.limit_hit = result.limit_hit || step->match == ER_MATCH_LIMIT;
+        step->takes = takes(&table->v[i], step->match);
+        ended = step->takes && take(table, i, step->match, &result);
+        step->ends = ended;
     }
-    return er_route(table, rec, scratch);
+    return result;
 }

@@ -78,6 +78,10 @@ static void test_forms(void **state) {
                          "\"\"}\n}\n" EVENT("c"),
                 "1.1@4+49 a-5 -1\n1.2@8+161 b-5 -1\n2.0@13+277 c-5 -1\n");
     assert_read("[" EVENT("a") "," EVENT("b") "]", "1.1@1+1 a-5 -1\n1.2@1+48 b-5 -1\n");
+    /* brackets and quotes in strings are none */
+    assert_read(
+        "{\"a\":\"\\\"}]\\\\\",\"metadata\":{\"uid\":\"a\",\"resourceVersion\":\"5\"}}" EVENT("b"),
+        "1.0@1+0 a-5 -1\n2.0@1+59 b-5 -1\n");
     assert_read("{\"kind\":\"EventList\",\"items\":[]}{\"kind\":\"EventList\",\"items\":null}[]",
                 "");
     /* "items" deeper down, or as a value, makes no list */

@@ -130,6 +130,11 @@ static er_route_result route(const char *yaml, const er_record *rec) {
     }
     er_route_scratch *scratch = er_pattern_scratch_new();
     er_route_result result = er_route(table, rec, scratch);
+    er_route_step steps[8]; /* the slow walk ends at the same place */
+    er_route_result explained = er_route_explain(table, rec, scratch, steps);
+    assert_int_equal(explained.sinks, result.sinks);
+    assert_int_equal(explained.dropped_by, result.dropped_by);
+    assert_int_equal(explained.limit_hit, result.limit_hit);
     er_pattern_scratch_free(scratch);
     er_route_table_free(table);
     er_config_free(&schema, config);
