@@ -15,10 +15,10 @@ typedef struct er_explainer er_explainer;
 er_status er_explainer_new(const er_app_config *config, const er_route_table *table,
                            bool with_payload, er_problems *problems, er_explainer **out,
                            er_err *err);
-void er_explainer_free(er_explainer *explainer);
+void er_explainer_free(er_explainer *x);
 
 /* Appends a paragraph and an empty line. Errors: those of out, also when what one record would send
  * is too much for it. */
-void er_explain(er_explainer *explainer, er_record *rec, er_buf *out);
+void er_explain(er_explainer *x, er_record *rec, er_buf *out);
 
 #endif

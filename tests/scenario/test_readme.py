@@ -69,7 +69,15 @@ def test_command(line, environment):
                           text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr
-    assert bool(done.stdout) == ("--print" in line or "--cluster" in line)
+    assert bool(done.stdout) == ("--print" in line or "--cluster" in line or " explain " in line)
+
+
+def test_explain_says_what_stands_there(environment):
+    line, = (line for line in commands("eventrouter") if " explain " in line)
+    done = subprocess.run(shlex.split(line), cwd=ROOT, env=environment, capture_output=True,
+                          text=True, timeout=LIMIT, check=True)
+    shown = re.search(rf"^{re.escape(line)}\n```\n\n((?:    .*\n|\n)*)", TEXT, re.MULTILINE)[1]
+    assert re.sub(r"^    ", "", shown, flags=re.MULTILINE) == done.stdout
 
 
 def port_is_taken(address, port):
