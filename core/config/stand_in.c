@@ -38,6 +38,8 @@ static void visit_item(walk *w, const er_field *f, void *item) {
     er_variant kind;
     if (f->type == ER_FIELD_LIST) {
         visit_rows(w, f->rows, item);
+    } else if (f->type == ER_FIELD_SECRET_LIST) {
+        visit_secret(w, item);
     } else if (f->type == ER_FIELD_SECRETS) {
         er_cfg_secret *secret = item;
         size_t before = enter(w, secret->name.s);
@@ -59,7 +61,7 @@ static void visit_field(walk *w, const er_field *f, void *target) {
     } else if (f->type == ER_FIELD_STRUCT) {
         visit_rows(w, f->rows, target);
     } else if (f->type == ER_FIELD_LIST || f->type == ER_FIELD_SECRETS ||
-               f->type == ER_FIELD_VARIANTS) {
+               f->type == ER_FIELD_SECRET_LIST || f->type == ER_FIELD_VARIANTS) {
         er_cfg_list *list = target;
         for (size_t i = 0; i < list->n; i++) {
             visit_item(w, f, (char *)list->v + i * list->elem_size);

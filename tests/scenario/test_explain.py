@@ -163,6 +163,26 @@ def test_payload_is_what_is_sent(tmp_path, fake, router, hook):
         assert set(received) <= {"host", "user-agent", "accept", "content-length"}
 
 
+def test_what_is_made_for_each_attempt(tmp_path, fake, hook):
+    """Signatures, and a token that nobody is asked for; the body as it is before compression."""
+    key = "whsec_" + "c2VjcmV0" * 4
+    config = write(tmp_path / "c.yaml", {"cluster": "test", "sinks": {
+        "a": hook("a", compression="gzip", sign={"type": "standard-webhooks", "keys": [key]},
+                  auth={"oauth2": {"tokenUrl": f"{fake.sinks}/token", "clientId": "i",
+                                   "clientSecret": "a-secret"}}),
+        "b": hook("b", format="cloudevents-binary",
+                  sign={"type": "github", "keys": [{"file": "/nowhere/key"}]})}})
+    before = fake.state()
+    printed = explain(config, "--payload", text=RECORDS.split("\n", maxsplit=1)[0])
+    assert fake.state() == before
+    assert "c2VjcmV0" not in printed and "a-secret" not in printed
+    a, b = printed.split("  b, webhook:\n")
+    for line in ("webhook-timestamp: <per attempt>", "webhook-signature: <per attempt>",
+                 "Content-Encoding: gzip", "Authorization: ***", '{"schema":"eventrouter.io/v1",'):
+        assert f"\n      {line}" in a
+    assert "\n      X-Hub-Signature-256: <per attempt>\n" in b and "\n      ce-id: gap-" in b
+
+
 def test_secrets_that_are_not_here(tmp_path):
     """Only a warning for each; everything else is shown as it would be."""
     config = write(tmp_path / "c.yaml", {"cluster": "test", "sinks": {
