@@ -43,6 +43,7 @@ static bool grow(er_buf *buf, size_t cap) {
     char *p = realloc(buf->p, cap);
     if (p != NULL) {
         buf->p = p;
+        buf->p[buf->len] = '\0';
         buf->cap = cap;
     }
     return p != NULL;
