@@ -2,6 +2,7 @@
 #include "http/http_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The operating system's reason in lower case, or libcurl's own words. */
 static void reason_of(const er_http_exchange *x, CURLcode code, char *out, size_t size) {
@@ -30,6 +31,11 @@ static bool is_tls(CURLcode code) {
         }
     }
     return false;
+}
+
+bool er_http_tls_failed(const er_http_exchange *x, CURLcode code) {
+    return is_tls(code) ||
+           (code == CURLE_RECV_ERROR && !x->head_done && strncmp(x->target.url, "https:", 6) == 0);
 }
 
 static const char *via(const er_http_exchange *x) {

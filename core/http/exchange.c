@@ -199,6 +199,7 @@ static void begin(er_http_exchange *x) {
     res->status = 0;
     res->retry_after_ms = -1;
     res->sent = false;
+    res->tls_failed = false;
     res->content_type[0] = '\0';
     er_buf_clear(&res->body);
     res->body.max = x->req->response_max;
@@ -249,6 +250,7 @@ static er_status attempt(er_http_exchange *x, CURLcode *code, er_err *err) {
         learn(x);
         if (status == ER_OK && *code != CURLE_OK && !x->has_stopped) {
             status = er_http_transport_error(x, *code, err);
+            x->res->tls_failed = er_http_tls_failed(x, *code);
         }
         (void)curl_multi_remove_handle(x->client->multi, easy);
     }
@@ -269,6 +271,17 @@ static er_status stopped(const er_http_exchange *x, er_err *err) {
     return x->stop == ER_OK ? ER_OK : er_err_set(err, x->stop, "the answer was not read on");
 }
 
+/* Whether other certificates are there now: those from before the last change, or ones that were
+ * written while the attempt was under way. A request that may have reached the peer is the caller's
+ * to repeat. */
+static bool may_try_again(er_http_exchange *x, CURLcode code) {
+    er_tls *tls = &x->client->tls;
+    if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE) {
+        return er_tls_failed(tls);
+    }
+    return x->res->tls_failed && (!x->res->sent || x->req->body.n == 0) && er_tls_look(tls);
+}
+
 er_status er_http_exchange_run(er_http_exchange *x, er_err *err) {
     er_http_client *client = x->client;
     const er_tls_settings *tls = client->options.tls;
@@ -284,11 +297,10 @@ er_status er_http_exchange_run(er_http_exchange *x, er_err *err) {
         status = check_limits(x, err);
     }
     if (status == ER_OK) {
-        er_tls_look(&client->tls);
+        (void)er_tls_look(&client->tls);
         CURLcode code;
         status = attempt(x, &code, err);
-        bool unusable = code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE;
-        if (status != ER_OK && unusable && er_tls_failed(&client->tls)) {
+        if (status != ER_OK && may_try_again(x, code)) {
             status = attempt(x, &code, err);
         }
     }

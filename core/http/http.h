@@ -2,8 +2,9 @@
  *
  * HTTP/1.1, http and https only, no redirects, no cookies, no .netrc, no proxy from the environment
  * (proxy is a setting), no verbose output. Answers are read to a cap. Certificates, keys and CA
- * files are looked at before each new connection and re-read when they changed. Secrets never
- * appear in errors. Every option is set for every request: nothing sticks to a handle.
+ * files are looked at before each exchange, and again when TLS failed, and re-read when they
+ * changed. Secrets never appear in errors. Every option is set for every request: nothing sticks to
+ * a handle.
  *
  * Threads: a client belongs to one thread; the cancel token may be set from any. */
 #ifndef ER_HTTP_HTTP_H
@@ -57,7 +58,9 @@ typedef struct er_http_options { /* everything is borrowed and must outlive the 
     const er_tls_settings *tls;  /* NULL: system CA, no client certificate */
     /* PEM in memory; wins over the file of tls when not empty. */
     er_str ca_pem, cert_pem, key_pem;
-    const char *proxy; /* NULL or "": none */
+    /* NULL or "": none. http, https (trusted by the same CA as the peer) or socks5 (the proxy looks
+     * up names), with user and password if need be. */
+    const char *proxy;
     const char *user_agent;
     int64_t connect_timeout_ms;
     er_cancel *cancel; /* may be NULL */
@@ -99,6 +102,7 @@ typedef struct er_http_response {
         retry_after_ms; /* Retry-After in seconds or as a date, clamped to 0 .. 5 min; -1: none */
     er_buf body;        /* owned by the caller: er_http_response_init/fini */
     bool sent;          /* the request may have reached the peer */
+    bool tls_failed;    /* no answer, and TLS is the reason, or may be: certificates, keys, CA */
     char content_type[64];
 } er_http_response;
 void er_http_response_init(er_http_response *res);

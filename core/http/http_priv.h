@@ -45,8 +45,8 @@ typedef struct er_tls {
 
 er_status er_tls_init(er_tls *tls, const er_http_options *options, er_err *err);
 void er_tls_fini(er_tls *tls);
-/* Looks at the files and reads those that changed; they are then on trial. */
-void er_tls_look(er_tls *tls);
+/* Looks at the files and reads those that changed; they are then on trial. True: they were read. */
+bool er_tls_look(er_tls *tls);
 /* A connection was made: what was there before is not needed any more. */
 void er_tls_worked(er_tls *tls);
 /* The certificate, key or CA cannot be used. True: those from before are back, try once more. */
@@ -87,6 +87,10 @@ er_status er_http_exchange_run(er_http_exchange *x, er_err *err);
 
 /* Sets every option of the exchange on the client's easy handle. */
 er_status er_http_exchange_prepare(er_http_exchange *x, er_err *err);
+
+/* TLS is the reason for the end of the transfer, or may be: with TLS 1.3 a certificate is refused
+ * behind the handshake, when an answer is awaited. */
+bool er_http_tls_failed(const er_http_exchange *x, CURLcode code);
 
 /* The error of a transfer that libcurl gave up. */
 er_status er_http_transport_error(const er_http_exchange *x, CURLcode code, er_err *err);

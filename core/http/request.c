@@ -107,13 +107,29 @@ static void set_limits(CURL *easy) {
     (void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
+/* socks5 means what it means in Go's programs: the proxy looks up the name. For libcurl that is
+ * socks5h. */
+static void set_proxy(const char *proxy, CURL *easy) {
+    static const char socks[] = "socks5://";
+    er_buf url; /* copied by libcurl */
+    er_buf_init(&url, 8192);
+    if (er_str_starts(er_str_of(proxy), socks)) {
+        er_buf_putf(&url, "socks5h://%s", proxy + sizeof socks - 1);
+    } else {
+        er_buf_puts(&url, proxy == NULL ? "" : proxy);
+    }
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY, er_buf_cstr(&url));
+    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    er_buf_wipe(&url);
+    er_buf_fini(&url);
+}
+
 static void set_connection(const er_http_exchange *x, CURL *easy) {
     const er_http_options *options = &x->client->options;
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     /* Otherwise giving up would wait for the thread that looks up the name. */
     (void)curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy == NULL ? "" : options->proxy);
-    (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    set_proxy(options->proxy, easy);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);

@@ -180,9 +180,9 @@ static bool has_changed(er_tls *tls) {
     return changed && !refused;
 }
 
-void er_tls_look(er_tls *tls) {
+bool er_tls_look(er_tls *tls) {
     if (!has_changed(tls)) {
-        return;
+        return false;
     }
     er_tls_material fresh;
     material_init(&fresh, tls->options);
@@ -190,7 +190,7 @@ void er_tls_look(er_tls *tls) {
     if (material_read(&fresh, &err) != ER_OK) {
         material_fini(&fresh);
         keep_old(tls, err.msg);
-        return;
+        return false;
     }
     if (tls->on_trial) {
         material_fini(&tls->now);
@@ -199,6 +199,7 @@ void er_tls_look(er_tls *tls) {
         tls->on_trial = true;
     }
     tls->now = fresh;
+    return true;
 }
 
 void er_tls_worked(er_tls *tls) {
@@ -247,6 +248,9 @@ void er_tls_apply(const er_tls *tls, CURL *easy) {
         (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
         set_blob(easy, CURLOPT_CAINFO_BLOB, options->ca_pem, &tls->now.ca.pem);
+        (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+        (void)curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL);
+        set_blob(easy, CURLOPT_PROXY_CAINFO_BLOB, options->ca_pem, &tls->now.ca.pem);
     }
     set_blob(easy, CURLOPT_SSLCERT_BLOB, options->cert_pem, &tls->now.cert.pem);
     set_blob(easy, CURLOPT_SSLKEY_BLOB, options->key_pem, &tls->now.key.pem);
@@ -256,4 +260,7 @@ void er_tls_apply(const er_tls *tls, CURL *easy) {
     (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, s->insecure_skip_verify ? 0L : 2L);
     long version = s->min_version == 1 ? CURL_SSLVERSION_TLSv1_3 : CURL_SSLVERSION_TLSv1_2;
     (void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, version);
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, s->insecure_skip_verify ? 0L : 1L);
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, s->insecure_skip_verify ? 0L : 2L);
+    (void)curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, version);
 }
