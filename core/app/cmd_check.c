@@ -66,7 +66,8 @@ static int verdict(const check_options *options, const er_problems *problems) {
     return ER_EXIT_OK;
 }
 
-/* Which API server the router would watch; it is not asked anything. */
+/* Which API server the router would watch, and with what credentials. Neither the server is asked
+ * nor a plugin run: what that does with accounts and browsers is not for a check to start. */
 static int print_cluster(const er_app_config *config) {
     er_kube_config *kube = NULL;
     er_err err;
@@ -76,8 +77,7 @@ static int print_cluster(const er_app_config *config) {
     }
     er_buf text;
     er_buf_init(&text, 65536);
-    er_buf_putf(&text, "API server:  %s\ncredentials: %s\n", er_kube_config_server(kube),
-                er_kube_config_origin(kube));
+    er_kube_config_describe(kube, &text);
     int code = er_print(&text);
     er_buf_fini(&text);
     er_kube_config_free(kube);

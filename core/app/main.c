@@ -44,6 +44,9 @@ int main(int argc, char **argv) {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGXFSZ, &ignore, NULL);
+    /* Whoever started us may ignore it, and then the end of a child could not be waited for. */
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    (void)sigaction(SIGCHLD, &usual, NULL);
     er_json_setup();
     if (argc < 2) {
         (void)er_cmd_help(0, argv);

@@ -175,6 +175,12 @@ er_status er_router_start(er_router *r, er_err *err) {
            ER_LS("server", er_kube_config_server(r->kube)),
            ER_LS("credentials", er_kube_config_origin(r->kube)), ER_LI("sinks", r->deliveries_n),
            ER_LI("routes", r->config->routes.n), ER_LI("streams", r->streams_n));
+    if (er_kube_config_is_insecure(r->kube)) {
+        ER_LOG(ER_LOG_WARNING, "app",
+               "the API server's certificate is not verified (insecure-skip-tls-verify): whoever "
+               "sits between can read and change everything",
+               ER_LS("credentials", er_kube_config_origin(r->kube)));
+    }
     er_status status = start_admin(r, err);
     for (size_t i = 0; i < r->deliveries_n && status == ER_OK; i++) {
         status = er_delivery_start(r->deliveries[i], err);

@@ -31,13 +31,34 @@
 struct er_kube_client {
     const er_kube_config *config;
     er_kube_timeouts timeouts;
+    er_cancel *cancel;
+    er_heart *heart;
     er_http_client *http;
     er_kube_token token;
+    er_exec_credential *credential; /* of the plugin, as used by the last request */
     er_buf url;
     er_buf authorization; /* the value of the header, for the request under way */
 };
 
 /* ---- life ---- */
+
+/* The client certificate is the plugin's, when it gave one. */
+static er_status open_http(er_kube_client *client, er_http_client **out, er_err *err) {
+    const er_kube_config *config = client->config;
+    const er_exec_credential *own = client->credential;
+    const er_http_options options = {
+        .tls = &config->tls,
+        .ca_pem = er_str_of(config->ca_pem),
+        .cert_pem = er_str_of(own != NULL ? own->cert_pem : config->cert_pem),
+        .key_pem = er_str_of(own != NULL ? own->key_pem : config->key_pem),
+        .proxy = config->proxy,
+        .user_agent = USER_AGENT,
+        .connect_timeout_ms = client->timeouts.connect_ms,
+        .cancel = client->cancel,
+        .heart = client->heart,
+    };
+    return er_http_client_new(&options, out, err);
+}
 
 er_status er_kube_client_new(const er_kube_config *config, const er_kube_timeouts *timeouts,
                              er_cancel *cancel, er_heart *heart, er_kube_client **out,
@@ -45,21 +66,12 @@ er_status er_kube_client_new(const er_kube_config *config, const er_kube_timeout
     er_kube_client *client = er_xcalloc(1, sizeof *client);
     client->config = config;
     client->timeouts = *timeouts;
+    client->cancel = cancel;
+    client->heart = heart;
     er_buf_init(&client->url, URL_MAX_BYTES);
     er_buf_init(&client->authorization, 2u * ER_SECRET_MAX);
     er_kube_token_init(&client->token, config->token_file, config->token);
-    const er_http_options options = {
-        .tls = &config->tls,
-        .ca_pem = er_str_of(config->ca_pem),
-        .cert_pem = er_str_of(config->cert_pem),
-        .key_pem = er_str_of(config->key_pem),
-        .proxy = config->proxy,
-        .user_agent = USER_AGENT,
-        .connect_timeout_ms = timeouts->connect_ms,
-        .cancel = cancel,
-        .heart = heart,
-    };
-    er_status status = er_http_client_new(&options, &client->http, err);
+    er_status status = open_http(client, &client->http, err);
     if (status != ER_OK) {
         er_err_prefix(err, "kubernetes: %s", config->origin);
         er_kube_client_free(client);
@@ -74,6 +86,7 @@ void er_kube_client_free(er_kube_client *client) {
         return;
     }
     er_http_client_free(client->http);
+    er_exec_credential_unref(client->credential);
     er_kube_token_fini(&client->token);
     er_buf_fini(&client->url);
     er_buf_wipe(&client->authorization);
@@ -83,6 +96,9 @@ void er_kube_client_free(er_kube_client *client) {
 
 void er_kube_client_refresh(er_kube_client *client) {
     er_kube_token_expire(&client->token);
+    if (client->config->exec != NULL) {
+        er_exec_refused(client->config->exec, client->credential);
+    }
 }
 
 void er_kube_answer_fini(er_kube_answer *answer) {
@@ -104,13 +120,50 @@ static void put_basic(er_kube_client *client) {
     er_buf_fini(&pair);
 }
 
+static bool same(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Takes what the plugin gives now. Connections were made with a certificate, and end with it. */
+static er_status use_plugin(er_kube_client *client, er_err *err) {
+    er_exec_credential *fresh = NULL;
+    er_status status =
+        er_exec_get(client->config->exec, client->cancel, client->heart, &fresh, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    er_exec_credential *before = client->credential;
+    bool as_before = same(before == NULL ? NULL : before->cert_pem, fresh->cert_pem) &&
+                     same(before == NULL ? NULL : before->key_pem, fresh->key_pem);
+    er_http_client *http = NULL;
+    client->credential = fresh;
+    if (!as_before) {
+        status = open_http(client, &http, err);
+    }
+    if (status != ER_OK) {
+        client->credential = before;
+        er_exec_credential_unref(fresh);
+        return status;
+    }
+    if (http != NULL) {
+        er_http_client_free(client->http);
+        client->http = http;
+    }
+    er_exec_credential_unref(before);
+    return ER_OK;
+}
+
 /* What every request has. Values live until the next one. */
 static er_status add_headers(er_kube_client *client, er_http_request *req, er_err *err) {
     const er_kube_config *config = client->config;
-    er_str token;
-    er_status status = er_kube_token_get(&client->token, &token, err);
+    er_str token = {0};
+    er_status status = config->exec != NULL ? use_plugin(client, err)
+                                            : er_kube_token_get(&client->token, &token, err);
     if (status != ER_OK) {
         return status;
+    }
+    if (client->credential != NULL) {
+        token = er_str_of(client->credential->token);
     }
     er_buf_wipe(&client->authorization);
     if (token.n > 0) {
@@ -223,6 +276,11 @@ static er_kube_outcome set_error(er_kube_answer *answer, er_kube_outcome outcome
     return outcome;
 }
 
+/* The request was not even made: there are no credentials. */
+static er_kube_outcome not_asked(er_status status, const er_err *err, er_kube_answer *answer) {
+    return set_error(answer, status == ER_E_CANCELLED ? ER_KUBE_CANCELLED : ER_KUBE_TRANSPORT, err);
+}
+
 /* The outcome of an exchange that ended with status. */
 static er_kube_outcome conclude(er_status status, er_http_response *res, const er_err *err,
                                 er_kube_answer *answer) {
@@ -245,6 +303,13 @@ static er_kube_outcome conclude(er_status status, er_http_response *res, const e
     return answer->outcome;
 }
 
+/* A server that asks for certificates refuses them in the handshake. */
+static void look_at_tls(er_kube_client *client, const er_http_response *res) {
+    if (res->tls_failed && client->credential != NULL && client->credential->cert_pem != NULL) {
+        er_exec_refused(client->config->exec, client->credential);
+    }
+}
+
 static void clear_answer(er_kube_answer *answer) {
     er_kube_answer_fini(answer);
     *answer = (er_kube_answer){.retry_after_ms = -1};
@@ -252,18 +317,20 @@ static void clear_answer(er_kube_answer *answer) {
 
 /* One GET of what client->url names; the body lands in *body, whose maximum is the cap. */
 static er_kube_outcome get(er_kube_client *client, er_buf *body, er_kube_answer *answer) {
-    er_http_request req = {
-        .accept_gzip = true, .timeout_ms = client->timeouts.request_ms, .response_max = body->max};
+    er_http_request req = {.accept_gzip = !client->config->no_compression,
+                           .timeout_ms = client->timeouts.request_ms,
+                           .response_max = body->max};
     er_err err = {0};
     er_http_response res;
     er_http_response_init(&res);
     clear_answer(answer);
     er_status status = finish_request(client, &req, &err);
     if (status != ER_OK) {
-        return set_error(answer, ER_KUBE_TRANSPORT, &err);
+        return not_asked(status, &err, answer);
     }
     res.body = *body; /* its memory is used again */
     status = er_http_do(client->http, &req, &res, &err);
+    look_at_tls(client, &res);
     er_kube_outcome outcome = conclude(status, &res, &err, answer);
     *body = res.body;
     return outcome;
@@ -366,7 +433,7 @@ er_kube_outcome er_kube_watch(er_kube_client *client, const er_kube_query *query
     clear_answer(answer);
     er_status status = finish_request(client, &req, &err);
     if (status != ER_OK) {
-        return set_error(answer, ER_KUBE_TRANSPORT, &err);
+        return not_asked(status, &err, answer);
     }
     watch_run run = {.handler = handler};
     er_frames_init(&run.frames, ER_KUBE_FRAME_MAX);
@@ -375,6 +442,7 @@ er_kube_outcome er_kube_watch(er_kube_client *client, const er_kube_query *query
     er_http_response res;
     er_http_response_init(&res);
     status = er_http_stream(client->http, &req, client->timeouts.idle_ms, &stream, &res, &err);
+    look_at_tls(client, &res);
     er_kube_outcome outcome = watch_outcome(&run, status, &res, &err, answer);
     er_http_response_fini(&res);
     er_frames_fini(&run.frames);

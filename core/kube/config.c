@@ -129,8 +129,9 @@ static er_status load_in_cluster(const er_kube_places *places, er_kube_config *c
 }
 
 /* $KUBECONFIG: empty names and names that come again are passed over. */
-static er_status load_list(const char *list, const char *context, er_kube_config *config,
-                           er_err *err) {
+static er_status load_list(const er_kube_places *places, const char *context,
+                           er_kube_config *config, er_err *err) {
+    const char *list = places->kubeconfig;
     char *paths[FILES_MAX] = {0};
     size_t n = 0;
     er_status status = ER_OK;
@@ -149,7 +150,8 @@ static er_status load_list(const char *list, const char *context, er_kube_config
         list += len + (list[len] == ':');
     }
     if (status == ER_OK) {
-        status = er_kubeconfig_load((const char *const *)paths, n, false, context, config, err);
+        status =
+            er_kubeconfig_load((const char *const *)paths, n, false, context, places, config, err);
         if (status != ER_OK) {
             er_err_prefix(err, "KUBECONFIG");
         }
@@ -160,14 +162,15 @@ static er_status load_list(const char *list, const char *context, er_kube_config
     return status;
 }
 
-static er_status load_home(const char *home, const char *context, er_kube_config *config,
-                           er_err *err) {
+static er_status load_home(const er_kube_places *places, const char *context,
+                           er_kube_config *config, er_err *err) {
+    const char *home = given(places->home) ? places->home : "";
     char *path = joined(home, "/.kube/", "config");
     const char *const paths[] = {path};
     er_file_stamp stamp;
     er_status status;
     if (home[0] != '\0' && er_file_stamp_get(path, &stamp)) {
-        status = er_kubeconfig_load(paths, 1, true, context, config, err);
+        status = er_kubeconfig_load(paths, 1, true, context, places, config, err);
     } else {
         status = er_err_set(err, ER_E_CONFIG,
                             "no credentials for an API server: not in a pod (no "
@@ -184,15 +187,15 @@ static er_status load_place(const er_kube_settings *settings, const er_kube_plac
     bool in_pod = given(places->service_host) && given(places->service_port);
     if (given(settings->kubeconfig)) {
         const char *const paths[] = {settings->kubeconfig};
-        return er_kubeconfig_load(paths, 1, true, context, config, err);
+        return er_kubeconfig_load(paths, 1, true, context, places, config, err);
     }
     if (in_pod && context[0] == '\0') {
         return load_in_cluster(places, config, err);
     }
     if (given(places->kubeconfig)) {
-        return load_list(places->kubeconfig, context, config, err);
+        return load_list(places, context, config, err);
     }
-    return load_home(given(places->home) ? places->home : "", context, config, err);
+    return load_home(places, context, config, err);
 }
 
 /* ---- the whole ---- */
@@ -227,6 +230,9 @@ er_status er_kube_config_load_from(const er_kube_settings *settings, const er_ku
     if (status == ER_OK) {
         status = load_place(settings, places, config, err);
     }
+    if (status == ER_OK) {
+        status = er_kube_proxy_choose(places, config, err);
+    }
     if (status == ER_OK && config->namespace_ == NULL) {
         config->namespace_ = er_dup("default");
     }
@@ -245,6 +251,11 @@ er_status er_kube_config_load_from(const er_kube_settings *settings, const er_ku
     return ER_OK;
 }
 
+static const char *either(const char *upper, const char *lower) {
+    const char *value = getenv(upper);
+    return given(value) ? value : getenv(lower);
+}
+
 er_status er_kube_config_load(const er_kube_settings *settings, er_kube_config **out, er_err *err) {
     const er_kube_places places = {
         .service_host = getenv("KUBERNETES_SERVICE_HOST"),
@@ -252,6 +263,10 @@ er_status er_kube_config_load(const er_kube_settings *settings, er_kube_config *
         .account_dir = ACCOUNT_DIR,
         .kubeconfig = getenv("KUBECONFIG"),
         .home = getenv("HOME"),
+        .path = getenv("PATH"),
+        .https_proxy = either("HTTPS_PROXY", "https_proxy"),
+        .http_proxy = either("HTTP_PROXY", "http_proxy"),
+        .no_proxy = either("NO_PROXY", "no_proxy"),
     };
     return er_kube_config_load_from(settings, &places, out, err);
 }
@@ -267,6 +282,7 @@ void er_kube_config_free(er_kube_config *config) {
     if (config == NULL) {
         return;
     }
+    er_exec_free(config->exec);
     free(config->server);
     free(config->origin);
     free(config->context);
@@ -296,6 +312,52 @@ const char *er_kube_config_server(const er_kube_config *config) {
 
 const char *er_kube_config_origin(const er_kube_config *config) {
     return config->origin;
+}
+
+bool er_kube_config_is_insecure(const er_kube_config *config) {
+    return config->tls.insecure_skip_verify && strncmp(config->server, "https:", 6) == 0;
+}
+
+static void put_user(const er_kube_config *config, er_buf *out) {
+    bool cert = config->cert_pem != NULL || config->tls.cert_file != NULL;
+    bool token = config->token_file != NULL || config->token != NULL;
+    if (config->exec != NULL) {
+        const er_exec_spec *spec = er_exec_spec_of(config->exec);
+        er_buf_putf(out, "exec plugin %s (%s), found, not run", spec->command, spec->api_version);
+    }
+    if (cert) {
+        er_buf_putf(out, "client certificate %s",
+                    config->cert_pem != NULL ? "in the kubeconfig" : config->tls.cert_file);
+    }
+    if (token) {
+        er_buf_putf(out, "%stoken %s", cert ? ", " : "",
+                    config->token_file != NULL ? config->token_file : "in the kubeconfig");
+    }
+    if (config->username != NULL) {
+        er_buf_putf(out, "%suser name and password", cert ? ", " : "");
+    }
+    if (config->exec == NULL && !cert && !token && config->username == NULL) {
+        er_buf_puts(out, "none (anonymous)");
+    }
+    if (config->impersonate_n > 0) {
+        er_buf_putf(out, ", as %s", config->impersonate[0].value);
+    }
+}
+
+void er_kube_config_describe(const er_kube_config *config, er_buf *out) {
+    er_buf_putf(out, "API server:  %s\ncredentials: %s\nuser:        ", config->server,
+                config->origin);
+    put_user(config, out);
+    er_buf_putc(out, '\n');
+    if (config->proxy != NULL) {
+        const char *host = strstr(config->proxy, "://") + 3; /* checked when it was loaded */
+        const char *at = strrchr(host, '@');
+        er_buf_putf(out, "proxy:       %.*s%s (%s)\n", (int)(host - config->proxy), config->proxy,
+                    at == NULL ? host : at + 1, config->proxy_key);
+    }
+    if (er_kube_config_is_insecure(config)) {
+        er_buf_puts(out, "TLS:         the server's certificate is not verified\n");
+    }
 }
 
 const char *er_kube_config_context(const er_kube_config *config) {

@@ -21,12 +21,16 @@ typedef struct er_kube_settings { /* kubernetes: */
 extern const er_field er_kube_rows[];
 er_status er_kube_check(const void *settings, er_err *err); /* for check_struct */
 
+/* Immutable, but for the credential of an exec plugin, which all clients share. */
 typedef struct er_kube_config er_kube_config;
 /* Order: explicit kubeconfig, in-cluster (not when a context is named), $KUBECONFIG (colon list,
  * merged as kubectl does), ~/.kube/config. Errors (ER_E_CONFIG) name the file, the entry and what
- * to do. Reads the environment: call it from main. */
+ * to do. Reads the environment: call it from main. An exec plugin must be there, but is not run. */
 er_status er_kube_config_load(const er_kube_settings *settings, er_kube_config **out, er_err *err);
 void er_kube_config_free(er_kube_config *config);
+/* Which API server, and which kind of credentials, as lines for people; no secrets. */
+void er_kube_config_describe(const er_kube_config *config, er_buf *out);
+bool er_kube_config_is_insecure(const er_kube_config *config);   /* https, and not verified */
 const char *er_kube_config_server(const er_kube_config *config); /* URL, as it may be logged */
 const char *
 er_kube_config_origin(const er_kube_config *config); /* "in-cluster", or "FILE, context NAME" */
@@ -128,7 +132,7 @@ er_kube_outcome er_kube_watch(er_kube_client *client, const er_kube_query *query
                               const char *version, int timeout_s,
                               const er_kube_watch_handler *handler, er_kube_answer *answer);
 
-/* After 401: the token is read again at once, whatever its age. */
+/* After 401: the token is read again at once, whatever its age; the plugin is run again. */
 void er_kube_client_refresh(er_kube_client *client);
 
 #endif

@@ -3,6 +3,7 @@
 #include "kube/kube_priv.h"
 #include "kube/kubefile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,10 @@ static er_status read_cluster(const er_kubeentry *e, er_kube_config *config, er_
     }
     if (status == ER_OK) {
         status = er_kubeentry_dup(e, "proxy-url", &config->proxy, err);
+        config->proxy_key = config->proxy == NULL ? NULL : "proxy-url";
+    }
+    if (status == ER_OK) {
+        status = er_kubeentry_bool(e, "disable-compression", &config->no_compression, err);
     }
     if (status == ER_OK && config->tls.insecure_skip_verify &&
         (config->ca_pem != NULL || config->tls.ca_file != NULL)) {
@@ -68,16 +73,62 @@ static er_status read_cluster(const er_kubeentry *e, er_kube_config *config, er_
 
 /* ---- user ---- */
 
-static er_status refuse_plugins(const er_kubeentry *e, er_err *err) {
-    static const char *const keys[] = {"exec", "auth-provider"};
+/* Kinds of credentials that went into plugins; client-go dropped most of them in 1.26. */
+static er_status refuse_auth_provider(const er_kubeentry *e, const yaml_node_t *node, er_err *err) {
+    static const struct {
+        const char *name, *plugin;
+    } known[] = {
+        {"gcp", ", here gke-gcloud-auth-plugin (gcloud container clusters get-credentials writes "
+                "the entry)"},
+        {"azure", ", here kubelogin (kubelogin convert-kubeconfig writes the entry)"},
+        {"oidc", ", for instance kubelogin (kubectl oidc-login)"},
+    };
+    const yaml_node_t *own = er_kubefile_get(e->file, node, "name");
+    const char *name = own != NULL && own->type == YAML_SCALAR_NODE ? er_kubefile_text(own) : NULL;
+    const char *plugin = "";
+    for (size_t i = 0; i < sizeof known / sizeof known[0] && name != NULL; i++) {
+        plugin = strcmp(known[i].name, name) == 0 ? known[i].plugin : plugin;
+    }
+    char what[256];
+    (void)snprintf(what, sizeof what, "is a thing of the past; use an exec plugin instead%s",
+                   plugin);
+    return er_kubeentry_wrong(e, err, "auth-provider", what);
+}
+
+/* The secret that a plugin would make useless, or NULL. kubectl would prefer it in silence. */
+static const char *beside_plugin(const er_kubeentry *e) {
+    static const char *const keys[] = {
+        "token",      "tokenFile",          "username",
+        "password",   "client-certificate", "client-certificate-data",
+        "client-key", "client-key-data",
+    };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (er_kubefile_get(e->file, e->body, keys[i]) != NULL) {
-            return er_kubeentry_wrong(
-                e, err, keys[i],
-                "is not supported yet; use a token, a tokenFile or a client certificate, "
-                "for instance of a service account");
+            return keys[i];
         }
     }
+    return NULL;
+}
+
+static er_status read_exec(const er_kubeentry *e, const er_kubeentry *cluster,
+                           const er_kube_places *places, er_kube_config *config, er_err *err) {
+    const char *other = beside_plugin(e);
+    if (other != NULL) {
+        return er_kubeentry_wrong(e, err, other, "and exec exclude each other; remove one");
+    }
+    er_exec_spec spec;
+    er_status status = er_exec_spec_read(e, cluster, &spec, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    char *program = er_exec_find(&spec, places->path, err);
+    free(program);
+    if (program == NULL) {
+        er_exec_spec_fini(&spec);
+        er_err_prefix(err, "%s", e->file->path);
+        return ER_E_CONFIG;
+    }
+    config->exec = er_exec_new(&spec, config, places->path);
     return ER_OK;
 }
 
@@ -149,11 +200,15 @@ static er_status read_secrets(const er_kubeentry *e, er_kube_config *config, er_
     return status == ER_OK ? er_kubeentry_dup(e, "password", &config->password, err) : status;
 }
 
-static er_status read_user(const er_kubeentry *e, er_kube_config *config, er_err *err) {
-    er_status status = refuse_plugins(e, err);
-    if (status == ER_OK) {
-        status = read_secrets(e, config, err);
+static er_status read_user(const er_kubeentry *e, const er_kubeentry *cluster,
+                           const er_kube_places *places, er_kube_config *config, er_err *err) {
+    const yaml_node_t *provider = er_kubefile_get(e->file, e->body, "auth-provider");
+    if (provider != NULL) {
+        return refuse_auth_provider(e, provider, err);
     }
+    bool exec = er_kubefile_get(e->file, e->body, "exec") != NULL;
+    er_status status =
+        exec ? read_exec(e, cluster, places, config, err) : read_secrets(e, config, err);
     if (status != ER_OK) {
         return status;
     }
@@ -176,20 +231,27 @@ static er_status read_user(const er_kubeentry *e, er_kube_config *config, er_err
 
 /* ---- context ---- */
 
+/* In one file, a name stands for one thing. */
+static er_status check_once(const er_kubeentry *e, er_err *err) {
+    return e->is_twice ? er_kubeentry_wrong(e, err, "the name", "is there twice; remove one")
+                       : ER_OK;
+}
+
 /* The name asked for, else the first current-context. */
 static er_status choose_context(er_kubefiles *files, const char *wanted, er_kubeentry *out,
                                 er_err *err) {
     const char *name = wanted[0] == '\0' ? NULL : wanted;
     for (size_t i = 0; i < files->n && name == NULL; i++) {
         er_kubefile *file = &files->v[i];
-        er_kubeentry top = {file, NULL, "", yaml_document_get_root_node(&file->doc)};
+        er_kubeentry top = {
+            .file = file, .name = "", .body = yaml_document_get_root_node(&file->doc)};
         er_status status = er_kubeentry_text(&top, "current-context", &name, err);
         if (status != ER_OK) {
             return status;
         }
     }
     if (name != NULL && er_kubefiles_find(files, "contexts", "context", name, out)) {
-        return ER_OK;
+        return check_once(out, err);
     }
     er_buf known;
     er_buf_init(&known, 4096);
@@ -222,11 +284,11 @@ static er_status follow(er_kubefiles *files, const er_kubeentry *context, const 
                           "%s: context \"%.100s\" names the %s \"%.100s\", which is not defined",
                           context->file->path, context->name, kind, name);
     }
-    return ER_OK;
+    return check_once(out, err);
 }
 
-static er_status read_context(er_kubefiles *files, const char *wanted, er_kube_config *config,
-                              er_err *err) {
+static er_status read_context(er_kubefiles *files, const char *wanted, const er_kube_places *places,
+                              er_kube_config *config, er_err *err) {
     er_kubeentry context;
     er_kubeentry cluster;
     er_kubeentry user = {0};
@@ -242,7 +304,7 @@ static er_status read_context(er_kubefiles *files, const char *wanted, er_kube_c
         status = read_cluster(&cluster, config, err);
     }
     if (status == ER_OK && user.file != NULL) {
-        status = read_user(&user, config, err);
+        status = read_user(&user, &cluster, places, config, err);
     }
     if (status == ER_OK) {
         status = er_kubeentry_dup(&context, "namespace", &config->namespace_, err);
@@ -260,27 +322,30 @@ static er_status read_context(er_kubefiles *files, const char *wanted, er_kube_c
     return status;
 }
 
-static bool exists(const char *path) {
+/* kubectl takes an empty file for one without entries. */
+static bool has_content(const char *path) {
     er_file_stamp stamp;
-    return er_file_stamp_get(path, &stamp);
+    return er_file_stamp_get(path, &stamp) && stamp.size > 0;
 }
 
 er_status er_kubeconfig_load(const char *const *paths, size_t n, bool must_exist,
-                             const char *context, er_kube_config *config, er_err *err) {
+                             const char *context, const er_kube_places *places,
+                             er_kube_config *config, er_err *err) {
     er_kubefiles files = {.n = 0};
     er_status status = ER_OK;
     for (size_t i = 0; i < n && status == ER_OK; i++) {
-        if (must_exist || exists(paths[i])) {
+        if (must_exist || has_content(paths[i])) {
             status = er_kubefiles_add(&files, paths[i], err);
         }
     }
     if (status == ER_OK && files.n == 0) {
         status =
-            er_err_set(err, ER_E_CONFIG, "none of the kubeconfig files exists; the first is %s",
+            er_err_set(err, ER_E_CONFIG,
+                       "none of the kubeconfig files exists, or all are empty; the first is %s",
                        n == 0 ? "not named" : paths[0]);
     }
     if (status == ER_OK) {
-        status = read_context(&files, context, config, err);
+        status = read_context(&files, context, places, config, err);
     }
     er_kubefiles_fini(&files);
     if (status != ER_OK && err != NULL) {

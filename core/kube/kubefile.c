@@ -229,27 +229,32 @@ er_status er_kubeentry_pem(const er_kubeentry *e, const char *key, char **pem, c
     return ER_OK;
 }
 
+/* Looks for the name in one file. */
+static void find_in(er_kubefile *file, const char *list, er_kubeentry *out) {
+    const yaml_node_t *items = er_kubefile_get(file, yaml_document_get_root_node(&file->doc), list);
+    if (items == NULL || items->type != YAML_SEQUENCE_NODE) {
+        return;
+    }
+    for (const yaml_node_item_t *item = items->data.sequence.items.start;
+         item < items->data.sequence.items.top; item++) {
+        const yaml_node_t *node = yaml_document_get_node(&file->doc, *item);
+        const yaml_node_t *own = er_kubefile_get(file, node, "name");
+        if (own != NULL && is_scalar(own, out->name)) {
+            out->is_twice = out->file != NULL;
+            out->file = file;
+            out->body = er_kubefile_get(file, node, out->kind);
+        }
+    }
+}
+
 /* The first file that defines the name owns the entry. */
 bool er_kubefiles_find(er_kubefiles *files, const char *list, const char *kind, const char *name,
                        er_kubeentry *out) {
-    for (size_t i = 0; i < files->n; i++) {
-        er_kubefile *file = &files->v[i];
-        const yaml_node_t *items =
-            er_kubefile_get(file, yaml_document_get_root_node(&file->doc), list);
-        if (items == NULL || items->type != YAML_SEQUENCE_NODE) {
-            continue;
-        }
-        for (const yaml_node_item_t *item = items->data.sequence.items.start;
-             item < items->data.sequence.items.top; item++) {
-            const yaml_node_t *node = yaml_document_get_node(&file->doc, *item);
-            const yaml_node_t *own = er_kubefile_get(file, node, "name");
-            if (own != NULL && is_scalar(own, name)) {
-                *out = (er_kubeentry){file, kind, name, er_kubefile_get(file, node, kind)};
-                return true;
-            }
-        }
+    *out = (er_kubeentry){.kind = kind, .name = name};
+    for (size_t i = 0; i < files->n && out->file == NULL; i++) {
+        find_in(&files->v[i], list, out);
     }
-    return false;
+    return out->file != NULL;
 }
 
 /* "a, b, c" of all contexts, for messages. */

@@ -29,6 +29,7 @@ typedef struct er_kubeentry {
     const char *kind; /* "cluster", "user", "context"; NULL: the whole file */
     const char *name;
     yaml_node_t *body;
+    bool is_twice; /* the file defines it again */
 } er_kubeentry;
 
 /* Reads one more file; path is borrowed. Errors: ER_E_CONFIG, ER_E_IO, ER_E_LIMIT. */

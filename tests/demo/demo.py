@@ -291,7 +291,8 @@ def watch_cluster(directory, context):
         return 2
     say(named.stdout.rstrip())
     # In records the cluster has the context's name, which people know, and not a uid.
-    _, said, name = named.stdout.rstrip().rpartition(", context ")
+    credentials = named.stdout.splitlines()[1]
+    _, said, name = credentials.rpartition(", context ")
     router = Router(directory, receiver, kubernetes, name if said else "in-cluster")
     say("Its Events are listed and watched, and namespace kube-system is asked for its uid; nothing is")
     say("written. Ctrl-C ends it"

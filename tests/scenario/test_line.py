@@ -167,7 +167,8 @@ def test_check_names_the_cluster(fake, router, hook):
     done = subprocess.run([BIN / "eventrouter", "check", "-c", r.directory / "config.yaml",
                            "--cluster"], capture_output=True, text=True, check=True)
     assert done.stdout == (f"API server:  {fake.api}\n"
-                           f"credentials: {r.directory}/kubeconfig, context fake\n")
+                           f"credentials: {r.directory}/kubeconfig, context fake\n"
+                           f"user:        token {r.directory}/token\n")
     assert fake.counter("requests") == asked
     nowhere = {"PATH": os.environ["PATH"], "HOME": str(r.directory)}
     done = subprocess.run([BIN / "eventrouter", "check", "-c", ROOT / "config/examples/first.yaml",

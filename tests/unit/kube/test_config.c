@@ -291,6 +291,104 @@ static void test_merging(void **state) {
     er_kube_config_free(config);
 }
 
+/* What `kubectl config view --minify` (1.36) says of the same files; "": it refuses, too. */
+static void test_merging_as_kubectl(void **state) {
+    world *w = *state;
+    (void)folder(w, "a");
+    (void)folder(w, "b");
+    (void)put(w, "a/f",
+              "clusters:\n- name: k\n  cluster: {server: 'https://a.example', "
+              "proxy-url: 'http://p.example'}\nusers:\n- {name: u, user: {tokenFile: tok}}\n");
+    (void)put(
+        w, "b/f",
+        "current-context: cx\nclusters:\n- name: k\n  cluster: {server: 'https://b.example', "
+        "tls-server-name: name}\n- {name: l, cluster: {server: 'https://l.example'}}\nusers:\n"
+        "- {name: u, user: {token: tu}}\n- {name: v, user: {tokenFile: ../tv}}\n"
+        "contexts:\n- {name: cx, context: {cluster: k, user: u, namespace: ns}}\n");
+    (void)put(w, "c",
+              "current-context: cy\ncontexts:\n- {name: cx, context: {cluster: l, user: v}}\n"
+              "- {name: cy, context: {cluster: l, user: v}}\n");
+    (void)put(w, "empty", "");
+    (void)put(w, "none", "current-context: ''\nclusters: null\n");
+    (void)put(w, "broken", "a: [\n");
+    static const struct {
+        const char *list, *context, *server, *name, *proxy, *token, *token_file, *ns;
+    } rows[] = {
+        {"a/f b/f c", "cx", "https://a.example", NULL, "http://p.example", NULL, "a/tok", "ns"},
+        {"b/f a/f c", "cx", "https://b.example", "name", NULL, "tu", NULL, "ns"},
+        {"c b/f a/f", "cy", "https://l.example", NULL, NULL, NULL, "b/../tv", "default"},
+        {"missing empty none b/f", "cx", "https://b.example", "name", NULL, "tu", NULL, "ns"},
+        {"b/f b/f", "cx", "https://b.example", "name", NULL, "tu", NULL, "ns"},
+        {"a/f c", "", NULL, NULL, NULL, NULL, NULL, NULL},      /* no cluster l */
+        {"a/f", "", NULL, NULL, NULL, NULL, NULL, NULL},        /* no context */
+        {"empty", "", NULL, NULL, NULL, NULL, NULL, NULL},      /* nothing at all */
+        {"b/f broken", "", NULL, NULL, NULL, NULL, NULL, NULL}, /* not passed over */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        er_buf list;
+        er_buf_init(&list, 1024);
+        for (const char *name = rows[i].list; *name != '\0'; name += strcspn(name, " ")) {
+            name += *name == ' ';
+            er_buf_putf(&list, ":%s/%.*s", w->dir, (int)strcspn(name, " "), name);
+        }
+        er_kube_places places = {.kubeconfig = er_buf_cstr(&list)};
+        er_kube_config *config = NULL;
+        er_err err;
+        er_status status = load("", "", &places, &config, &err);
+        assert_int_equal(status, rows[i].context[0] == '\0' ? ER_E_CONFIG : ER_OK);
+        if (status == ER_OK) {
+            char file[128] = "";
+            if (rows[i].token_file != NULL) {
+                (void)snprintf(file, sizeof file, "%s/%s", w->dir, rows[i].token_file);
+            }
+            const char *const pairs[][2] = {
+                {config->context, rows[i].context},
+                {config->server, rows[i].server},
+                {config->tls.server_name, rows[i].name},
+                {config->proxy, rows[i].proxy},
+                {config->token, rows[i].token},
+                {config->token_file, rows[i].token_file == NULL ? NULL : file},
+                {config->namespace_, rows[i].ns},
+            };
+            for (size_t j = 0; j < sizeof pairs / sizeof pairs[0]; j++) {
+                assert_string_equal(pairs[j][0] == NULL ? "(none)" : pairs[j][0],
+                                    pairs[j][1] == NULL ? "(none)" : pairs[j][1]);
+            }
+            er_kube_config_free(config);
+        }
+        er_buf_fini(&list);
+    }
+}
+
+static void test_a_name_that_is_there_twice(void **state) {
+    world *w = *state;
+    static const char *const lists[][2] = {
+        {"cluster", "clusters"}, {"user", "users"}, {"context", "contexts"}};
+    static const char *const bodies[] = {
+        "clusters:\n- {name: n, cluster: {server: 'https://k.example'}}\n",
+        "users:\n- {name: n, user: {}}\n",
+        "contexts:\n- {name: n, context: {cluster: n, user: n}}\n",
+    };
+    const char *path = path_of(w, "twice");
+    for (int twice = 0; twice < 3; twice++) {
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_true(fputs("current-context: n\n", f) >= 0);
+        for (int i = 0; i < 3; i++) {
+            assert_true(fputs(bodies[i], f) >= 0);
+            if (i == twice) {
+                assert_true(fprintf(f, "- {name: n, %s: {}}\n", lists[i][0]) > 0);
+            }
+        }
+        assert_int_equal(fclose(f), 0);
+        char want[256];
+        (void)snprintf(want, sizeof want,
+                       "kubernetes: DIR/twice: %s \"n\": the name is there twice; remove one",
+                       lists[twice][0]);
+        refused(w, path, "", &nowhere, want);
+    }
+}
+
 static void test_the_order_of_places(void **state) {
     world *w = *state;
     const char *account = folder(w, "account");
@@ -436,12 +534,14 @@ static void test_bad_files(void **state) {
          ": cluster \"k\": certificate-authority-data is not PEM in Base64"},
         {WITH("{server: 'https://k.example', certificate-authority-data: aGVsbG8=}"),
          ": cluster \"k\": certificate-authority-data is not PEM in Base64"},
-        {BODY("{exec: {command: gke-gcloud-auth-plugin}}"),
-         ": user \"u\": exec is not supported yet; use a token, a tokenFile or a client "
-         "certificate, for instance of a service account"},
         {BODY("{auth-provider: {name: gcp}}"),
-         ": user \"u\": auth-provider is not supported yet; use a token, a tokenFile or a client "
-         "certificate, for instance of a service account"},
+         ": user \"u\": auth-provider is a thing of the past; use an exec plugin instead, here "
+         "gke-gcloud-auth-plugin (gcloud container clusters get-credentials writes the entry)"},
+        {BODY("{auth-provider: {name: oidc, config: {id-token: s3cret}}}"),
+         ": user \"u\": auth-provider is a thing of the past; use an exec plugin instead, for "
+         "instance kubelogin (kubectl oidc-login)"},
+        {BODY("{auth-provider: [x]}"),
+         ": user \"u\": auth-provider is a thing of the past; use an exec plugin instead"},
         {BODY("{client-certificate: c.pem}"),
          ": user \"u\": client-certificate needs client-key as well"},
         {BODY("{client-key: c.key}"), ": user \"u\": client-key needs client-certificate as well"},
@@ -505,11 +605,15 @@ static void test_missing_files(void **state) {
     (void)snprintf(list, sizeof list, "%s/no", w->dir);
     refused(w, list, "", &nowhere, "kubernetes: cannot open DIR/no: No such file or directory");
     er_kube_places places = {.kubeconfig = list};
-    refused(w, "", "", &places,
-            "kubernetes: KUBECONFIG: none of the kubeconfig files exists; the first is DIR/no");
+    refused(
+        w, "", "", &places,
+        "kubernetes: KUBECONFIG: none of the kubeconfig files exists, or all are empty; the first "
+        "is DIR/no");
     places.kubeconfig = "::";
-    refused(w, "", "", &places,
-            "kubernetes: KUBECONFIG: none of the kubeconfig files exists; the first is not named");
+    refused(
+        w, "", "", &places,
+        "kubernetes: KUBECONFIG: none of the kubeconfig files exists, or all are empty; the first "
+        "is not named");
     const char *path = put(w, "noca",
                            "current-context: c\n"
                            "contexts: [{name: c, context: {cluster: k}}]\n"
@@ -560,6 +664,8 @@ int main(void) {
         TEST(test_a_server_without_a_scheme_is_https),
         TEST(test_aliases),
         TEST(test_merging),
+        TEST(test_merging_as_kubectl),
+        TEST(test_a_name_that_is_there_twice),
         TEST(test_the_order_of_places),
         TEST(test_a_pod_without_a_token),
         TEST(test_bad_files),
