@@ -9,7 +9,7 @@
 
 #define PREFIX     "eventrouter_"
 #define LABELS_MAX 4096 /* bytes of the rendered labels of one series */
-#define HOOKS_MAX  32
+#define HOOKS_MAX  256  /* a stream and a sink have one each */
 
 struct er_counter {
     _Atomic uint64_t v; /* milliseconds when the family counts seconds */
