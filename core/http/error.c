@@ -34,8 +34,9 @@ static bool is_tls(CURLcode code) {
 }
 
 bool er_http_tls_failed(const er_http_exchange *x, CURLcode code) {
-    return is_tls(code) ||
-           (code == CURLE_RECV_ERROR && !x->head_done && strncmp(x->target.url, "https:", 6) == 0);
+    bool broke = code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
+    bool https = strncmp(x->target.url, "https:", 6) == 0;
+    return is_tls(code) || (broke && https && !x->head_done);
 }
 
 static const char *via(const er_http_exchange *x) {

@@ -44,10 +44,8 @@ static er_status put_cluster(const er_exec_spec *spec, const er_kube_config *con
     if (config->no_compression) {
         er_jw_kbool(w, "disable-compression", true);
     }
-    if (spec->cluster_config != NULL) {
-        er_jw_key(w, "config");
-        er_jw_raw(w, er_str_of(spec->cluster_config));
-    }
+    er_jw_key(w, "config"); /* null when there is none, as from kubectl */
+    er_jw_raw(w, er_str_of(spec->cluster_config == NULL ? "null" : spec->cluster_config));
     er_jw_object_end(w);
     return status;
 }
