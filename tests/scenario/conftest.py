@@ -149,17 +149,21 @@ def merge(base, more):
 
 
 class Router:
-    """The program, running. Its configuration is the defaults above with what the test says."""
+    """The program, running. Its configuration is the defaults above with what the test says; kube
+    is what its kubeconfig says of "cluster" (besides the server) and "user" (instead of a token)."""
 
-    def __init__(self, directory, server, config, token="a-token", env=None):
+    def __init__(self, directory, server, config, token="a-token", env=None, kube=None):
         self.directory, self.stopped, self.killed = directory, None, False
         self.token_file = directory / "token"
         self.token_file.write_text(token)
+        kube = kube or {}
+        cluster = {"server": server, **kube.get("cluster", {})}
+        user = kube.get("user", {"tokenFile": str(self.token_file)})
         kubeconfig = directory / "kubeconfig"
         kubeconfig.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": server}}],
-            "users": [{"name": "fake", "user": {"tokenFile": str(self.token_file)}}],
+            "clusters": [{"name": "fake", "cluster": cluster}],
+            "users": [{"name": "fake", "user": user}],
             "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
         self.config = merge(copy.deepcopy(DEFAULTS), config)
         self.config.setdefault("kubernetes", {})["kubeconfig"] = str(kubeconfig)
@@ -272,10 +276,11 @@ def router(tmp_path, fake):
     """router(sinks={...}, routes=[...], watch={...}, ...) starts the program against the fake."""
     started = []
 
-    def start(token="a-token", server=None, env=None, **config):
+    def start(token="a-token", server=None, env=None, kube=None, **config):
         directory = tmp_path / f"router-{len(started)}"
         directory.mkdir()
-        started.append(Router(directory, server or fake.api, config, token, env))
+        started.append(Router(directory, server or fake.api, config, token, env,
+                              kube))
         return started[-1]
 
     yield start
