@@ -46,9 +46,9 @@ static void serve(er_router *router, const er_app_config *config, const sigset_t
 
 /* Drains until everything is settled, the grace is over, or a second signal comes. */
 static void shut_down(er_router *router, const er_app_config *config, const sigset_t *set) {
-    ER_LOG(ER_LOG_INFO, "app", "shutting down", ER_LI("graceMs", config->shutdown.grace_ms));
     er_deadline grace = er_deadline_in(config->shutdown.grace_ms);
-    er_router_drain(router);
+    er_router_drain(router); /* /readyz says so before the log does */
+    ER_LOG(ER_LOG_INFO, "app", "shutting down", ER_LI("graceMs", config->shutdown.grace_ms));
     while (!er_router_is_drained(router) && !er_deadline_passed(grace)) {
         er_router_tick(router);
         if (wait_signal(set, TICK_MS)) {
