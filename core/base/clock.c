@@ -94,7 +94,7 @@ static bool digits(er_str s, size_t *at, size_t n, int64_t *out) {
 }
 
 static bool literal(er_str s, size_t *at, const char *any_of) {
-    if (*at >= s.n || strchr(any_of, s.p[*at]) == NULL) {
+    if (*at >= s.n || s.p[*at] == '\0' || strchr(any_of, s.p[*at]) == NULL) {
         return false;
     }
     (*at)++;

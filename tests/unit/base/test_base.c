@@ -59,6 +59,9 @@ static void test_time_refuses(void **state) {
         er_time t;
         assert_false(er_time_parse(er_str_of(bad[i]), &t));
     }
+    er_time t; /* a NUL is none of the separators */
+    assert_false(er_time_parse(ER_STR("2026\00001-02T03:04:05Z"), &t));
+    assert_false(er_time_parse(ER_STR("2026-01-02T03:04:05\0"), &t));
 }
 
 static void test_buffer_limit_is_sticky(void **state) {
