@@ -197,11 +197,14 @@ static int compare_masks(const void *a, const void *b) {
 
 /* The first mask, in order of position, that ends behind pos. */
 static const er_mask *mask_behind(const er_problems *problems, const er_mask *from, er_pos pos) {
+    if (from == NULL) {
+        return NULL;
+    }
     const er_mask *end = problems->masks + problems->masks_n;
-    while (from != NULL && from < end && compare_pos(from->to, pos) <= 0) {
+    while (from < end && compare_pos(from->to, pos) <= 0) {
         from++;
     }
-    return from != NULL && from < end ? from : NULL;
+    return from < end ? from : NULL;
 }
 
 /* Writes the part of the line around column col, with "***" for what is masked, and returns how
