@@ -355,7 +355,21 @@ static bool may_be_plain(er_str s) {
     return is_plain;
 }
 
-/* What YAML 1.1 does not allow in the open; the rest of a sequence is kept as it is. */
+/* The code point, when it is one from U+2000 to U+207F; else 0. */
+static unsigned punctuation(const char *p, size_t len) {
+    const unsigned char *b = (const unsigned char *)p;
+    bool is_one = len == 3 && b[0] == 0xe2 && (b[1] == 0x80 || b[1] == 0x81);
+    return is_one ? 0x2000U | (b[1] & 1U) << 6 | (b[2] & 0x3fU) : 0;
+}
+
+/* Line separators, and what turns the direction of writing around. */
+static bool turns_text(const char *p, size_t len) {
+    unsigned c = punctuation(p, len);
+    return (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/* What YAML 1.1 does not allow in the open, and what a terminal would obey; the rest of a sequence
+ * is kept as it is. */
 static size_t put_escaped(const char *p, size_t n, er_buf *out) {
     size_t len = er_utf8_len(p, n);
     unsigned char c = (unsigned char)p[0];
@@ -368,9 +382,8 @@ static size_t put_escaped(const char *p, size_t n, er_buf *out) {
         er_buf_putf(out, "\\x%02x", c);
     } else if (len == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0) {
         er_buf_putf(out, "\\x%02x", (unsigned char)p[1]);
-    } else if (len == 3 &&
-               (memcmp(p, "\xe2\x80\xa8", 3) == 0 || memcmp(p, "\xe2\x80\xa9", 3) == 0)) {
-        er_buf_puts(out, (unsigned char)p[2] == 0xa8 ? "\\u2028" : "\\u2029");
+    } else if (turns_text(p, len)) {
+        er_buf_putf(out, "\\u%04x", punctuation(p, len));
     } else if (len == 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
         er_buf_puts(out, "\\ufeff");
     } else if (len == 3 && memcmp(p, "\xef\xbf", 2) == 0 && (unsigned char)p[2] >= 0xbe) {

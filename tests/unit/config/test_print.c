@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 
-static const char full[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
+static const char full[] = "cluster: \"a: b # \\u2028\\u202e \\x07 \\\"\\\\\"\n"
                            "enabled: false\n"
                            "count: 99\n"
                            "most: 12\n"
@@ -32,7 +32,7 @@ static const char full[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
                            "    headers: {X-Tenant: {file: /t}}\n"
                            "    keys: [{file: /k}, {env: K}]\n";
 
-static const char printed[] = "cluster: \"a: b # \\u2028 \\x07 \\\"\\\\\"\n"
+static const char printed[] = "cluster: \"a: b # \\u2028\\u202e \\x07 \\\"\\\\\"\n"
                               "enabled: false\n"
                               "verbose: false\n"
                               "count: 99\n"
