@@ -1,0 +1,93 @@
+"""The command line: what is said to whom, and how commands end."""
+import json
+import re
+import subprocess
+
+import pytest
+
+from conftest import BIN, ROOT
+
+FIRST = str(ROOT / "config/examples/first.yaml")
+
+
+def call(*arguments, stdout=subprocess.PIPE):
+    done = subprocess.run([BIN / "eventrouter", *arguments], stdout=stdout, stderr=subprocess.PIPE,
+                          text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_help():
+    code, text, errors = call("help")
+    assert (code, errors) == (0, "")
+    assert call("--help") == call("-h") == (0, text, "")
+    assert call() == (2, text, "")  # nothing was asked for
+    usages = [re.split("  +", line.strip())[0] for line in text.splitlines() if line.startswith("  ")]
+    assert {"run", "check", "explain", "version"} <= {usage.split()[0] for usage in usages}
+    for usage in usages:
+        if usage != "help":
+            code, text, errors = call(usage.split()[0], "--nonsense")
+            assert (code, text, errors.splitlines()[-1]) == (2, "", f"Usage: eventrouter {usage}")
+
+
+def test_version():
+    code, text, errors = call("version")
+    assert (code, errors) == (0, "") and text.startswith("eventrouter ") and text.count("\n") == 1
+    assert call("--version") == (0, text, "")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["chekc"], 'eventrouter: there is no command "chekc"; did you mean "check"?\n'
+                'Run "eventrouter help" for the commands.\n'),
+    (["frobnicate"], 'eventrouter: there is no command "frobnicate"\n'
+                     'Run "eventrouter help" for the commands.\n'),
+    (["version", "x"], 'eventrouter version: takes no arguments, found "x"\n'
+                       "Usage: eventrouter version\n"),
+    (["run"], "eventrouter run: -c FILE is missing\nUsage: eventrouter run -c FILE\n"),
+    (["check", "-c"], "eventrouter check: -c needs a file\n"
+                      "Usage: eventrouter check -c FILE [--print] [--strict] [--cluster]\n"),
+    (["check", FIRST], f'eventrouter check: unknown argument "{FIRST}"\n'
+                       "Usage: eventrouter check -c FILE [--print] [--strict] [--cluster]\n"),
+], ids=lambda value: " ".join(value)[:20] if isinstance(value, list) else "")
+def test_wrong_usage(arguments, said):
+    assert call(*arguments) == (2, "", said)
+
+
+@pytest.mark.parametrize("what", ["", "everything"])
+def test_schema_of_what(what):
+    code, text, errors = call("schema", *([what] if what else []))
+    assert (code, text) == (2, "")
+    assert errors.endswith("\nUsage: eventrouter schema config|record|reference\n")
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["version"], ["schema", "config"],
+                                       ["check", "-c", FIRST, "--print"]], ids=" ".join)
+def test_stdout_takes_nothing(arguments):
+    """A full disk is a failure, and is said."""
+    with open("/dev/full", "wb") as full:
+        code, _, errors = call(*arguments, stdout=full)
+    assert code == 1
+    assert errors.endswith("eventrouter: cannot write to stdout: No space left on device\n")
+
+
+def test_log_as_text(fake, tmp_path):
+    """A line for people has the same facts as one for programs."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps({
+        "current-context": "c", "clusters": [{"name": "c", "cluster": {"server": fake.api}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c"}}]}))
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({
+        "cluster": 'a "b"', "log": {"format": "text"}, "admin": {"listen": "127.0.0.1:0"},
+        "kubernetes": {"kubeconfig": str(kubeconfig)}, "sinks": {"s": {"type": "stdout"}}}))
+    process = subprocess.Popen([BIN / "eventrouter", "run", "-c", config], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    fake.wait("watches open >= 1")
+    process.terminate()
+    lines = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 0
+    line = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) +[a-z]+: [^=]*[^= ]"
+                      r'( \w+=("([^"\\]|\\.)*"|-?\d+|\[.*\]|\{.*\}))*')
+    assert [text for text in lines if not line.fullmatch(text)] == []
+    (known,) = [text for text in lines if "the cluster is known" in text]
+    assert known[21:].startswith(r'INFO    watch: the cluster is known cluster="a \"b\"" clusterId="')
+    assert re.search(r'ledger records=0 .* sinks=\[\{"sink":"s",.*\}\]$', lines[-1])
