@@ -152,7 +152,8 @@ class Router:
     """The program, running. Its configuration is the defaults above with what the test says; kube
     is what its kubeconfig says of "cluster" (besides the server) and "user" (instead of a token)."""
 
-    def __init__(self, directory, server, config, token="a-token", env=None, kube=None):
+    def __init__(self, directory, server, config, token="a-token", env=None, kube=None,
+                 command=None):
         self.directory, self.stopped, self.killed = directory, None, False
         self.token_file = directory / "token"
         self.token_file.write_text(token)
@@ -171,8 +172,8 @@ class Router:
         path.write_text(json.dumps(self.config, indent=1))  # JSON is YAML
         self.stdout_path = directory / "stdout"
         with open(self.stdout_path, "wb") as stdout:
-            self.process = subprocess.Popen([BIN / "eventrouter", "run", "-c", path], stdout=stdout,
-                                            stderr=subprocess.PIPE,
+            self.process = subprocess.Popen([*(command or [BIN / "eventrouter"]), "run", "-c", path],
+                                            stdout=stdout, stderr=subprocess.PIPE,
                                             env={**os.environ, **(env or {})})
         self.lines, self.changed = [], threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
