@@ -33,12 +33,18 @@ er_flag_try(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
     -Werror=implicit -Werror=incompatible-pointer-types -Werror=int-conversion
     -fno-omit-frame-pointer -fvisibility=hidden -fno-strict-aliasing
     -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+    er_flag_try(-Wno-string-conversion) # ER_ASSERT(!"what")
+endif()
 if(ER_WERROR)
     er_flag_try(-Werror)
 endif()
 if(ER_SANITIZE)
     target_compile_options(er_flags INTERFACE -fsanitize=${ER_SANITIZE} -fno-sanitize-recover=all)
     target_link_options(er_flags INTERFACE -fsanitize=${ER_SANITIZE})
+endif()
+if(ER_FUZZ)
+    target_compile_options(er_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(ER_HARDEN)
     set(CMAKE_POSITION_INDEPENDENT_CODE ON)

@@ -89,8 +89,8 @@ static void test_secrets_are_never_shown(void **state) {
         "sinkz: {a: {type: hook, headers: {a: hunter2}}}\n",
         "sinks: {}\nsinks: {a: {type: hook, auth: {bearer: hunter2}}}\n",
         "sinks: {a: {type: hook, url: 'htp://u:hunter2@h'}}\n",
-        "sinks: {a: {type: hook, url: 'http://u.test:hunt er2@h'}, b: {type: hook, url: "
-        "'http://u:hunter2@h.test:0'}}\n",
+        ("sinks: {a: {type: hook, url: 'http://u.test:hunt er2@h'}, b: {type: hook, url: "
+         "'http://u:hunter2@h.test:0'}}\n"),
         "Authorization: Bearer hunter2\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
