@@ -1,5 +1,7 @@
 #include "base/json_write.h"
 
+#include "base/word.h"
+
 #include <string.h>
 
 #define DEPTH_MAX 64
@@ -87,28 +89,17 @@ static void quote_special(er_buf *out, unsigned char c) {
     er_buf_put(out, escape, sizeof escape);
 }
 
-#define EACH_BYTE(b) (0x0101010101010101ULL * (b))
-#define HIGH_BITS    EACH_BYTE(0x80)
-
-/* The high bit of at least each byte of word that is zero, and of none when none is. */
-static uint64_t zero_bytes(uint64_t word) {
-    return (word - EACH_BYTE(1)) & ~word & HIGH_BITS;
-}
-
 /* Eight bytes at a time: true when all of them are plain. */
 static bool all_plain(uint64_t word) {
-    uint64_t below_blank = (word - EACH_BYTE(' ')) & ~word & HIGH_BITS;
-    return ((word & HIGH_BITS) | below_blank | zero_bytes(word ^ EACH_BYTE('"')) |
-            zero_bytes(word ^ EACH_BYTE('\\'))) == 0;
+    uint64_t below_blank = (word - ER_WORD_EACH(' ')) & ~word & ER_WORD_HIGH;
+    return ((word & ER_WORD_HIGH) | below_blank | er_word_has(word, '"') |
+            er_word_has(word, '\\')) == 0;
 }
 
 /* Where the plain bytes from i on end. */
 static size_t plain_until(er_str s, size_t i) {
-    for (uint64_t word; i + sizeof word <= s.n; i += sizeof word) {
-        memcpy(&word, s.p + i, sizeof word);
-        if (!all_plain(word)) {
-            break;
-        }
+    while (i + sizeof(uint64_t) <= s.n && all_plain(er_word_load(s.p + i))) {
+        i += sizeof(uint64_t);
     }
     while (i < s.n && plain(s.p[i])) {
         i++;

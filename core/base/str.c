@@ -1,6 +1,7 @@
 #include "base/str.h"
 
 #include "base/err.h"
+#include "base/word.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,16 +130,11 @@ size_t er_utf8_len(const char *p, size_t n) {
     return 0;
 }
 
-#define EACH_BYTE(b) (0x0101010101010101ULL * (b)) /* that byte, eight times */
-
 /* How many bytes at the start of s are ASCII, or a few less: eight are looked at together. */
 static size_t ascii_run(const char *p, size_t n) {
     size_t i = 0;
-    for (uint64_t word; i + sizeof word <= n; i += sizeof word) {
-        memcpy(&word, p + i, sizeof word);
-        if ((word & EACH_BYTE(0x80)) != 0) {
-            break;
-        }
+    while (i + sizeof(uint64_t) <= n && (er_word_load(p + i) & ER_WORD_HIGH) == 0) {
+        i += sizeof(uint64_t);
     }
     return i;
 }

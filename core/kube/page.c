@@ -2,6 +2,7 @@
 #include "kube/page.h"
 
 #include "base/json_read.h"
+#include "base/word.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,14 +48,32 @@ static char peek(cursor *c) {
     return c->at == c->end ? '\0' : *c->at;
 }
 
+/* Behind the bytes that neither end a string nor escape, or a few less. Most bytes of a list are in
+ * strings: eight are looked at together. */
+static const char *skip_plain(const char *at, const char *end) {
+    while ((size_t)(end - at) >= sizeof(uint64_t)) {
+        uint64_t word = er_word_load(at);
+        if ((er_word_has(word, '"') | er_word_has(word, '\\')) != 0) {
+            break;
+        }
+        at += sizeof word;
+    }
+    return at;
+}
+
 /* A string; *inner is what stands between its quotes. */
 static bool string(cursor *c, er_str *inner) {
     if (!take(c, '"')) {
         return false;
     }
     const char *first = c->at;
+    c->at = skip_plain(c->at, c->end);
     while (c->at < c->end && *c->at != '"') {
-        c->at += *c->at == '\\' ? 2 : 1;
+        bool escapes = *c->at == '\\';
+        c->at += escapes ? 2 : 1;
+        if (escapes && c->at < c->end) {
+            c->at = skip_plain(c->at, c->end);
+        }
     }
     if (c->at >= c->end) {
         c->at = c->end;
