@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import subprocess
+import textwrap
 
 import pytest
 
@@ -144,3 +145,16 @@ def test_match_keys_are_those_of_the_reference():
         keys |= {stem + name for name in group.rstrip("}").split(",")} if group else {key}
     there = set(re.findall(r"\| `match\.([a-zA-Z.]+)` \|", REFERENCE)) - {"object", "source"}
     assert keys == there
+
+
+def test_the_sink_of_contributing_compiles(tmp_path):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    [source] = re.findall(r"^   ```c\n(.*?)^   ```$", text, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "acme.c"
+    path.write_text(textwrap.dedent(source).replace(
+        '#include "sinks/registry.h"\n',
+        '#include "sinks/registry.h"\nextern const er_sink_type er_acme_sink;\n'))
+    done = subprocess.run(["gcc", "-std=c17", "-Wall", "-Wextra", "-Wconversion", "-Werror",
+                           "-D_GNU_SOURCE", f"-I{ROOT}/core", f"-I{ROOT}", "-c", path,
+                           "-o", tmp_path / "acme.o"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
