@@ -79,8 +79,13 @@ static int run(const er_app_config *config, const er_route_table *table) {
         ER_LOG(ER_LOG_ERROR, "app", "cannot start", ER_LS("error", err.msg));
         er_router_stop(router);
     }
-    er_router_free(router);
-    return status == ER_OK ? ER_EXIT_OK : status == ER_E_CONFIG ? ER_EXIT_USAGE : ER_EXIT_FAILURE;
+    int code = status == ER_OK         ? ER_EXIT_OK
+               : status == ER_E_CONFIG ? ER_EXIT_USAGE
+                                       : ER_EXIT_FAILURE;
+    if (!er_router_free(router)) {
+        _exit(code); /* one thread may wake up until the very end, and use anything */
+    }
+    return code;
 }
 
 static int parse_options(int argc, char **argv, const char **file) {

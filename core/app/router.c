@@ -147,7 +147,7 @@ er_status er_router_new(const er_app_config *config, const er_route_table *table
         status = make_streams(r, err);
     }
     if (status != ER_OK) {
-        er_router_free(r);
+        (void)er_router_free(r);
         return status;
     }
     make_checks(r);
@@ -289,11 +289,14 @@ void er_router_log_ledger(er_router *r) {
     er_buf_fini(&sinks);
 }
 
-void er_router_free(er_router *r) {
+bool er_router_free(er_router *r) {
     if (r == NULL) {
-        return;
+        return true;
     }
     er_admin_stop(r->admin);
+    if (!er_state_free(r->state)) {
+        return false;
+    }
     for (size_t i = 0; i < r->deliveries_n; i++) {
         er_delivery_free(r->deliveries[i]);
     }
@@ -304,9 +307,9 @@ void er_router_free(er_router *r) {
     free(r->checks);
     er_notices_free(r->notices);
     er_flow_free(r->flow);
-    er_state_free(r->state);
     er_identity_free(r->identity);
     er_kube_config_free(r->kube);
     er_metrics_free(r->metrics);
     free(r);
+    return true;
 }

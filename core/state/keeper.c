@@ -45,6 +45,7 @@ struct er_state {
     bool has_thread;
     er_store *store; /* the keeper's own */
     er_deadline reopen_at;
+    bool marks_moved;     /* since the file itself was last brought up to date */
     bool is_lost;         /* there was a store, and its content is not known */
     er_deadline patience; /* streams start without a store that is not open by then */
 
@@ -109,17 +110,18 @@ void er_state_add(er_state *state, const er_state_source *source) {
     }
 }
 
-void er_state_free(er_state *state) {
+bool er_state_free(er_state *state) {
     if (state == NULL) {
-        return;
+        return true;
     }
     if (state->has_thread) {
-        return; /* it hangs in the file system: what it uses stays */
+        return false;
     }
     er_cond_fini(&state->changed);
     er_mutex_fini(&state->lock);
     free(state->v);
     free(state);
+    return true;
 }
 
 /* ---- opening ---- */
@@ -182,7 +184,8 @@ static void seed_fini(seed *s) {
     er_buf_fini(&s->values);
 }
 
-static er_store_outcome open_store(er_state *state, er_err *err) {
+/* anew: no file is the sign of a first start; later it is that of a loss. */
+static er_store_outcome open_store(er_state *state, bool anew, er_err *err) {
     const er_point first = {
         .mark = ER_POINT_FIRST, .watched_until = ER_TIME_NONE, .written = er_time_now()};
     er_point lost = first;
@@ -192,7 +195,8 @@ static er_store_outcome open_store(er_state *state, er_err *err) {
     seed replaced;
     seed_make(state, &first, &fresh);
     seed_make(state, &lost, &replaced);
-    const er_store_seed seeds = {fresh.rows, replaced.rows, state->n};
+    const er_store_seed seeds = {anew ? replaced.rows : fresh.rows, replaced.rows, state->n};
+    state->marks_moved = true;
     er_store_outcome outcome = er_store_open(state->settings->path, &seeds, &state->store, err);
     seed_fini(&fresh);
     seed_fini(&replaced);
@@ -236,7 +240,7 @@ static bool first_open(er_state *state) {
     int64_t said = INT64_MIN;
     for (;;) {
         er_err err = {0};
-        er_store_outcome outcome = open_store(state, &err);
+        er_store_outcome outcome = open_store(state, false, &err);
         if (outcome != ER_STORE_LOCKED) {
             state->is_lost = outcome == ER_STORE_FAILED;
             if (state->store != NULL && !read_store(state, &err)) {
@@ -278,7 +282,7 @@ static void reopen(er_state *state) {
     er_store_close(state->store);
     state->store = NULL;
     er_err err = {0};
-    er_store_outcome outcome = open_store(state, &err);
+    er_store_outcome outcome = open_store(state, true, &err);
     state->reopen_at = er_deadline_in(REOPEN_MS);
     if (outcome == ER_STORE_FAILED || outcome == ER_STORE_LOCKED || outcome == ER_STORE_READONLY) {
         return;
@@ -326,9 +330,16 @@ static size_t collect(er_state *state, er_store_row *rows, er_buf *values, er_po
     return n;
 }
 
+/* A file without what is beside it may be older, which costs repeats; but it must not tell of a first
+ * start that is over, nor hide that a list is due. */
+static void settle_marks(er_state *state) {
+    state->marks_moved = state->marks_moved && !er_store_checkpoint(state->store);
+}
+
 static void written(er_state *state, const er_point *points, const size_t *which, size_t n) {
     for (size_t i = 0; i < n; i++) {
         kept *k = &state->v[which[i]];
+        state->marks_moved |= !k->was_written || k->written.mark != points[i].mark;
         k->written = points[i];
         k->was_written = true;
         atomic_store(&k->confirmed, points[i].written);
@@ -371,6 +382,9 @@ static bool write_round(er_state *state, bool last) {
         } else {
             not_written(state, &err);
         }
+    }
+    if (good) {
+        settle_marks(state);
     }
     for (size_t i = 0; i < n; i++) {
         er_buf_fini(&values[i]);

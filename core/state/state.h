@@ -59,6 +59,7 @@ bool er_state_ready(void *state, er_buf *text);
 
 /* Writes what is left, once all sources have come to their end, within the limit. */
 void er_state_stop(er_state *state, int64_t limit_ms);
-void er_state_free(er_state *state);
+/* False: its thread hangs in the file system, and what it uses (sources, metrics) must stay. */
+bool er_state_free(er_state *state);
 
 #endif

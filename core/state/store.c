@@ -34,6 +34,10 @@ static er_status exec(er_store *store, const char *sql, const char *what, er_err
 
 static er_status prepare(er_store *store, const char *sql, sqlite3_stmt **out, er_err *err) {
     int rc = sqlite3_prepare_v2(store->db, sql, -1, out, NULL);
+    if (rc == SQLITE_ERROR) { /* our statements are sound: the tables in the file are not ours */
+        return er_err_set(err, ER_E_INVAL, "%s/state.db: damaged: %s", store->directory,
+                          sqlite3_errmsg(store->db));
+    }
     return rc == SQLITE_OK ? ER_OK : failed(store, rc, "read it", err);
 }
 
@@ -90,8 +94,22 @@ static er_status write_rows(er_store *store, const er_store_row *rows, size_t n,
     return status;
 }
 
+/* SQLite would go on writing what nobody can find again. */
+static er_status check_place(const er_store *store, er_err *err) {
+    char path[ER_STORE_PATH_MAX];
+    struct stat st;
+    bool is_there = stat(er_store_path(store->directory, "state.db", path), &st) == 0 &&
+                    st.st_dev == store->device && st.st_ino == store->inode;
+    return is_there || store->inode == 0
+               ? ER_OK
+               : er_err_set(err, ER_E_INVAL, "%s: removed or replaced while it was in use", path);
+}
+
 er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er_err *err) {
-    er_status status = exec(store, "BEGIN IMMEDIATE", "write it", err);
+    er_status status = check_place(store, err);
+    if (status == ER_OK) {
+        status = exec(store, "BEGIN IMMEDIATE", "write it", err);
+    }
     if (status == ER_OK) {
         status = write_rows(store, rows, n, err);
     }
@@ -102,6 +120,13 @@ er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     }
     return status;
+}
+
+bool er_store_checkpoint(er_store *store) {
+    int frames = 0;
+    int moved = 0;
+    int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &moved);
+    return rc == SQLITE_OK && frames == moved;
 }
 
 /* ---- reading ---- */
@@ -352,6 +377,14 @@ static er_status put_in_place(const er_store *store, er_err *err) {
     return status == ER_OK ? er_store_sync_directory(store->directory, err) : status;
 }
 
+static void note_place(er_store *store, const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        store->device = st.st_dev;
+        store->inode = st.st_ino;
+    }
+}
+
 /* Opens what is there for writing and checks it. */
 static er_status open_writable(er_store *store, er_err *err) {
     char path[ER_STORE_PATH_MAX];
@@ -361,14 +394,18 @@ static er_status open_writable(er_store *store, er_err *err) {
         status = check(store, err);
     }
     if (status == ER_OK && sqlite3_db_readonly(store->db, "main") == 1) {
-        status = er_err_set(err, ER_E_IO, "%s: it may not be written", path);
+        bool may = access(path, W_OK) == 0; /* then it is the file that says so */
+        status = may ? er_err_set(err, ER_E_INVAL, "%s: damaged: it says it cannot be written", path)
+                     : er_err_set(err, ER_E_IO, "%s: it may not be written", path);
     }
     if (status == ER_OK) {
         /* A commit that a power failure takes back costs repeats only. */
         status =
             exec(store, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL", "set it up", err);
     }
-    if (status != ER_OK) {
+    if (status == ER_OK) {
+        note_place(store, path);
+    } else {
         close_db(store);
     }
     return status;

@@ -5,10 +5,13 @@
 #include "state/store.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 struct er_store {
     sqlite3 *db;
     int lock; /* descriptor; -1: opened for reading */
+    dev_t device;
+    ino_t inode; /* of the file that is open */
     char directory[ER_STORE_PATH_MAX];
 };
 

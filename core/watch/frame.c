@@ -160,8 +160,7 @@ static void event_frame(er_stream *s, er_frame_type type, const er_json *object)
     }
     er_err err;
     if (er_stream_emit_event(s, object, NULL, type == ER_FRAME_ADDED, false, &err) != ER_OK) {
-        er_stream_skipped(s, NULL, "undecodable", err.msg);
-        return;
+        er_stream_skipped(s, NULL, "undecodable", err.msg); /* once: it was received all the same */
     }
     s->last_uid = uid_hash;
     er_tracker_advance(s->tracker, version);

@@ -54,6 +54,7 @@ typedef struct list_run {
     er_slot *slot;
     hash_set seen;                      /* (uid, version) pairs queued by this list */
     char from[ER_VERSION_MAX];          /* the last version received before the list */
+    char gap_from[ER_VERSION_MAX];      /* the same; of a list that was due at the start, as stored */
     er_time from_time;                  /* known complete up to here */
     bool was_complete;                  /* and that was just now */
     char first_version[ER_VERSION_MAX]; /* of the first attempt */
@@ -126,7 +127,7 @@ static void forget_old_versions(list_run *run) {
     er_stream *s = run->s;
     if (run->is_rewound && !er_str_eqc(er_tracker_last(s->tracker), "0")) {
         er_slot_give_back(run->slot);
-        er_stream_mark_rewound(s, run->from, run->from_time);
+        er_stream_mark_rewound(s);
         run->slot = er_tracker_open(s->tracker, (er_str){0});
         s->last_uid = 0;
     }
@@ -232,11 +233,17 @@ static bool read_pages(list_run *run) {
 /* Known complete up to now, give or take the two seconds that a reconnect takes. */
 #define COMPLETE_WITHIN_US 2000000
 
+/* A time that is still to come was written by a clock that has been set since: it tells nothing. */
+static bool is_just_now(er_time t) {
+    er_time ago = t == ER_TIME_NONE ? COMPLETE_WITHIN_US + 1 : er_time_now() - t;
+    return ago <= COMPLETE_WITHIN_US && ago >= -COMPLETE_WITHIN_US;
+}
+
 static void emit_gaps(list_run *run) {
     er_stream *s = run->s;
     er_str to = er_str_of(run->version);
     if (run->is_rewound) {
-        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(s->point.gap_from), to,
+        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(run->gap_from), to,
                            run->from_time, (int64_t)run->queued);
     } else if (s->list_cause == ER_LIST_NO_STATE) {
         er_stream_emit_gap(s, run->slot, "noState", (er_str){0}, to, run->from_time,
@@ -260,9 +267,13 @@ bool er_stream_list(er_stream *s) {
     er_str last = er_tracker_last(s->tracker);
     memcpy(run.from, last.p, last.n + 1);
     run.from_time = s->complete_until;
-    run.was_complete = s->complete_until != ER_TIME_NONE &&
-                       er_time_now() - s->complete_until <= COMPLETE_WITHIN_US;
+    run.was_complete = is_just_now(s->complete_until);
     run.is_rewound = s->list_cause == ER_LIST_REWOUND;
+    bool was_marked = er_str_eqc(last, "0");
+    memcpy(run.gap_from, was_marked ? s->point.gap_from : run.from, ER_VERSION_MAX);
+    if (run.is_rewound && !was_marked) {
+        er_stream_mark_rewound(s); /* at once: when the list comes the store may have caught up */
+    }
     run.slot = er_tracker_open(s->tracker, (er_str){0});
     atomic_store(&s->stage, ER_STAGE_LISTING);
     bool is_whole = read_pages(&run);

@@ -73,7 +73,7 @@ void er_stream_begin(er_stream *s) {
         (found.mark == ER_POINT_RESUME ? start_resumed : start_marked)(s, &found);
     }
     if (point.mark != ER_POINT_FIRST) {
-        s->complete_until = found.watched_until;
+        er_stream_complete(s, found.watched_until);
         point.watched_until = found.watched_until;
     }
     set_text(point.cluster_id, sizeof point.cluster_id, s->cluster_id);
@@ -98,9 +98,10 @@ bool er_stream_collect(void *stream, er_point *out) {
     bool is_begun = s->is_begun;
     if (is_begun) {
         *out = s->point;
-        er_tracker_resume(s->tracker, version);
+        er_time until = er_tracker_resume(s->tracker, version);
         if (is_point(version)) {
             out->mark = ER_POINT_RESUME;
+            out->watched_until = until;
             memcpy(out->version, version, sizeof out->version);
             out->gap_cause[0] = '\0';
             out->gap_from[0] = '\0';
@@ -112,20 +113,26 @@ bool er_stream_collect(void *stream, er_point *out) {
 
 void er_stream_complete(er_stream *s, er_time until) {
     s->complete_until = until;
-    er_lock(&s->point_lock);
-    er_time oldest = er_tracker_oldest(s->tracker);
-    s->point.watched_until = oldest == ER_TIME_NONE || oldest > until ? until : oldest;
-    er_unlock(&s->point_lock);
+    er_tracker_complete(s->tracker, until);
 }
 
-void er_stream_mark_rewound(er_stream *s, const char *from, er_time from_time) {
+/* What is written is for a start after a crash: then what was not settled is lost with the versions
+ * that the store has lost, so the gap begins at the resume point. A list that was due already still
+ * has its own gap to tell, which began earlier. */
+void er_stream_mark_rewound(er_stream *s) {
+    char version[ER_VERSION_MAX];
+    char last[ER_VERSION_MAX];
+    memcpy(last, er_tracker_last(s->tracker).p, sizeof last);
     er_lock(&s->point_lock);
+    er_time until = er_tracker_resume(s->tracker, version);
     er_tracker_rewind(s->tracker, ER_STR("0"));
-    s->point.mark = ER_POINT_LIST;
-    s->point.version[0] = '\0';
-    s->point.watched_until = from_time;
-    set_text(s->point.gap_cause, sizeof s->point.gap_cause, "rewound");
-    set_text(s->point.gap_from, sizeof s->point.gap_from, from);
+    if (is_point(version) || s->point.mark == ER_POINT_FIRST) {
+        s->point.mark = ER_POINT_LIST;
+        s->point.version[0] = '\0';
+        s->point.watched_until = until;
+        set_text(s->point.gap_cause, sizeof s->point.gap_cause, "rewound");
+        set_text(s->point.gap_from, sizeof s->point.gap_from, is_point(version) ? version : last);
+    }
     er_unlock(&s->point_lock);
     if (!er_state_write_now(s->options.state, er_deadline_in(MARK_MS))) {
         ER_LOG(ER_LOG_WARNING, "watch", "that the store went back could not be stored",

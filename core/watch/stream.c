@@ -276,7 +276,7 @@ static bool identify(er_stream *s) {
     while (!er_stream_stopping(s)) {
         er_kube_answer answer = {0};
         er_kube_outcome outcome =
-            er_identity_find(s->options.identity, s->client, &s->cancel, s->heart, &answer);
+            er_identity_find(s->options.identity, s->client, s->path, &s->cancel, s->heart, &answer);
         if (outcome == ER_KUBE_OK) {
             er_stream_worked(s);
             er_backoff_reset(&s->backoff);
@@ -437,7 +437,7 @@ bool er_stream_ready(void *stream, er_buf *text) {
     er_buf_puts(text,
                 answered ? stages[atomic_load(&s->stage)] : "the API server has not answered yet");
     char version[ER_VERSION_MAX];
-    er_tracker_resume(s->tracker, version);
+    (void)er_tracker_resume(s->tracker, version);
     er_time oldest = er_tracker_oldest(s->tracker);
     er_buf_putf(text, ", resume point %s", version[0] == '\0' ? "none yet" : version);
     if (oldest == ER_TIME_NONE) {

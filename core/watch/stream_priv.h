@@ -119,9 +119,9 @@ bool er_stream_list(er_stream *s);
 void er_stream_begin(er_stream *s);
 /* The stream is known complete up to `until`. */
 void er_stream_complete(er_stream *s, er_time until);
-/* The store was rewound behind version `from`: no version counts any more, and a start from here on
- * lists everything. Written before it returns, if that takes no longer than 2 s. */
-void er_stream_mark_rewound(er_stream *s, const char *from, er_time from_time);
+/* The store was rewound behind the last version: no version counts any more, and a start from here
+ * on lists everything. Written before it returns, if that takes no longer than 2 s. */
+void er_stream_mark_rewound(er_stream *s);
 
 /* stream.c */
 /* Waits before another attempt; false when cancelled. */

@@ -9,7 +9,7 @@ struct er_slot {
     er_slot *prev, *next; /* in the order of opening */
     atomic_uint owed;
     bool is_stale; /* opened before the store was rewound */
-    er_time opened;
+    er_time opened, complete_until;
     char lower[ER_VERSION_MAX];
 };
 
@@ -19,6 +19,7 @@ struct er_tracker {
     size_t open_n;
     char last[ER_VERSION_MAX];
     char before_last[ER_VERSION_MAX]; /* the last version lower than last */
+    er_time complete_until;
 };
 
 static void copy_version(char out[ER_VERSION_MAX], er_str version) {
@@ -31,6 +32,7 @@ static void copy_version(char out[ER_VERSION_MAX], er_str version) {
 
 er_tracker *er_tracker_new(void) {
     er_tracker *t = er_xcalloc(1, sizeof *t);
+    t->complete_until = ER_TIME_NONE;
     er_mutex_init(&t->lock);
     return t;
 }
@@ -90,6 +92,7 @@ er_slot *er_tracker_open(er_tracker *t, er_str version) {
     /* Several frames may share one version: a crash after the first must bring back all of them. */
     bool shares = version.n > 0 && er_str_eqc(version, t->last);
     memcpy(slot->lower, shares ? t->before_last : t->last, ER_VERSION_MAX);
+    slot->complete_until = t->complete_until;
     slot->prev = t->newest;
     *(t->newest == NULL ? &t->oldest : &t->newest->next) = slot;
     t->newest = slot;
@@ -118,6 +121,12 @@ void er_tracker_advance(er_tracker *t, er_str version) {
     er_lock(&t->lock);
     memcpy(t->before_last, t->last, ER_VERSION_MAX);
     copy_version(t->last, version);
+    er_unlock(&t->lock);
+}
+
+void er_tracker_complete(er_tracker *t, er_time until) {
+    er_lock(&t->lock);
+    t->complete_until = until;
     er_unlock(&t->lock);
 }
 
@@ -152,11 +161,13 @@ er_time er_tracker_oldest(er_tracker *t) {
     return opened;
 }
 
-void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
+er_time er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
     er_lock(&t->lock);
     const er_slot *slot = holder_locked(t);
     memcpy(out, slot == NULL ? t->last : slot->lower, ER_VERSION_MAX);
+    er_time until = slot == NULL ? t->complete_until : slot->complete_until;
     er_unlock(&t->lock);
+    return until;
 }
 
 size_t er_tracker_open_slots(er_tracker *t) {

@@ -32,14 +32,19 @@ void er_slot_give_back(er_slot *slot);
 
 /* The stream has received everything up to version. */
 void er_tracker_advance(er_tracker *t, er_str version);
+/* At `until` there was nothing above the last version: the stream is known complete up to then. A
+ * slot keeps what was known when it was opened, as its frame may have been written at any time
+ * since. */
+void er_tracker_complete(er_tracker *t, er_time until);
 /* The store went back: versions start anew at version (that of the new list), and slots opened
  * before no longer hold the resume point. */
 void er_tracker_rewind(er_tracker *t, er_str version);
 
 /* The last version received; "" before the first. The stream's own thread only. */
 er_str er_tracker_last(const er_tracker *t);
-/* The resume point; "" when there is none yet. */
-void er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]);
+/* The resume point; "" when there is none yet. Returns up to when a stream that starts again there is
+ * known complete; ER_TIME_NONE: not known. */
+er_time er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]);
 size_t er_tracker_open_slots(er_tracker *t);
 /* When the oldest slot that holds the resume point was opened; ER_TIME_NONE when none is open. */
 er_time er_tracker_oldest(er_tracker *t);

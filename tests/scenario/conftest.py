@@ -8,8 +8,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -300,3 +303,51 @@ def hook(fake):
                       "retry": {"initial": "10ms", "max": "80ms"},
                       "timeout": {"connect": "1s", "request": "2s"}}, more)
     return make
+
+
+def point(directory, stream="events"):
+    """The stored resume point of a stream, read without the program from a copy; None: no row."""
+    with tempfile.TemporaryDirectory() as copy:
+        for name in ("state.db-wal", "state.db"):  # what a checkpoint moves meanwhile is in the second
+            if (pathlib.Path(directory) / name).exists():
+                shutil.copy(pathlib.Path(directory) / name, copy)
+        db = sqlite3.connect(f"{copy}/state.db")
+        try:
+            row = db.execute("SELECT value FROM entry WHERE stream=CAST(? AS BLOB) AND key=x''",
+                             [stream]).fetchone()
+        finally:
+            db.close()
+    return json.loads(row[0]) if row else None
+
+
+def wait_point(directory, stream="events", **fields):
+    """Returns when the stored resume point has these fields."""
+    end = time.monotonic() + LIMIT
+    while True:
+        try:
+            found = point(directory, stream) or {}
+        except sqlite3.Error:
+            found = {}  # not made yet, or copied in the middle of a write
+        if fields.items() <= found.items():
+            return found
+        assert time.monotonic() < end, (fields, found)
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def keeping(router, tmp_path):
+    """keeping(...): a router whose resume points are kept in one directory of the test; keeping.stop()
+    ends the last one."""
+    started = []
+
+    def start(**config):
+        state = {"interval": "20ms", "path": str(tmp_path / "state"), **config.pop("state", {})}
+        started.append(router(state=state, **config))
+        return started[-1]
+
+    def stop():
+        assert started[-1].stop() == 0
+
+    start.stop = stop
+    start.directory = tmp_path / "state"
+    return start

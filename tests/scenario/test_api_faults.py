@@ -687,7 +687,7 @@ def test_api_server_comes_up_later(fake, router, hook):
 
 @pytest.mark.parametrize("answer", ["status 403", "status 404"])
 def test_cluster_id_without_the_right_to_read_it(fake, router, hook, answer):
-    fake.script(f"put a.1\nfault get {answer}")
+    fake.script(f"put a.1\nfault get always {answer}")
     r = router(sinks={"a": hook("a")}, cluster="")
     fake.wait("sink a records >= 1")
     r.stop()
