@@ -25,7 +25,8 @@ bool er_router_is_drained(er_router *router);
 void er_router_stop(er_router *router);
 /* The last log line. */
 void er_router_log_ledger(er_router *router);
-/* False: a thread hangs in the file system; nothing was freed, and what it was made from must stay. */
+/* False: a thread hangs in the file system; nothing was freed, and what it was made from must stay.
+ */
 bool er_router_free(er_router *router);
 
 #endif

@@ -330,8 +330,8 @@ static size_t collect(er_state *state, er_store_row *rows, er_buf *values, er_po
     return n;
 }
 
-/* A file without what is beside it may be older, which costs repeats; but it must not tell of a first
- * start that is over, nor hide that a list is due. */
+/* A file without what is beside it may be older, which costs repeats; but it must not tell of a
+ * first start that is over, nor hide that a list is due. */
 static void settle_marks(er_state *state) {
     state->marks_moved = state->marks_moved && !er_store_checkpoint(state->store);
 }

@@ -2,7 +2,7 @@
  *
  * Threads: one at a time; the keeper's, or main in `state show`. Ownership: the caller's.
  * Limits: values of 1 MiB, 10 million rows. Sources: SQLite's documentation, pages
- * wal, pragma (quick_check), rescode. */
+ * wal, pragma (integrity_check), rescode. */
 #ifndef ER_STATE_STORE_H
 #define ER_STATE_STORE_H
 
@@ -56,11 +56,11 @@ typedef struct er_store_reader {
 er_status er_store_read(er_store *store, const er_store_reader *reader, size_t *voided,
                         er_err *err);
 
-/* In one transaction. A value whose p is NULL removes the row. Errors: ER_E_IO, ER_E_INVAL (damaged,
- * or the file was taken away); nothing was written. */
+/* In one transaction. A value whose p is NULL removes the row. Errors: ER_E_IO, ER_E_INVAL
+ * (damaged, or the file was taken away); nothing was written. */
 er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er_err *err);
-/* Moves what was written from beside the file into it, on disk: no loss of what is beside it, and no
- * power failure, takes it back. False: not all of it, for now. */
+/* Moves what was written from beside the file into it, on disk: no loss of what is beside it, and
+ * no power failure, takes it back. False: not all of it, for now. */
 bool er_store_checkpoint(er_store *store);
 /* Takes the lock and removes the file. ER_E_UNAVAILABLE: another process has it. */
 er_status er_store_remove(const char *directory, er_err *err);

@@ -134,8 +134,8 @@ static char *find_name(const er_identity *identity, const char *id, er_cancel *c
     return name != NULL ? name : er_dup(id);
 }
 
-/* FORBIDDEN by the list: everything is, for now. By the second look: the right to read the id is not
- * given, which is the ordinary case. */
+/* FORBIDDEN by the list: everything is, for now. By the second look: the right to read the id is
+ * not given, which is the ordinary case. */
 static er_kube_outcome ask(er_kube_client *client, const char *path, er_buf *body,
                            er_kube_answer *answer) {
     static const char kube_system[] = "/api/v1/namespaces/kube-system";

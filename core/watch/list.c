@@ -52,11 +52,11 @@ static bool set_add(hash_set *set, uint64_t hash) {
 typedef struct list_run {
     er_stream *s;
     er_slot *slot;
-    hash_set seen;                      /* (uid, version) pairs queued by this list */
-    char from[ER_VERSION_MAX];          /* the last version received before the list */
-    char gap_from[ER_VERSION_MAX];      /* the same; of a list that was due at the start, as stored */
-    er_time from_time;                  /* known complete up to here */
-    bool was_complete;                  /* and that was just now */
+    hash_set seen;                 /* (uid, version) pairs queued by this list */
+    char from[ER_VERSION_MAX];     /* the last version received before the list */
+    char gap_from[ER_VERSION_MAX]; /* the same; of a list that was due at the start, as stored */
+    er_time from_time;             /* known complete up to here */
+    bool was_complete;             /* and that was just now */
     char first_version[ER_VERSION_MAX]; /* of the first attempt */
     char version[ER_VERSION_MAX];       /* of the newest page */
     er_time attempt_time; /* when the newest attempt began: the list is the state of then */
@@ -243,8 +243,8 @@ static void emit_gaps(list_run *run) {
     er_stream *s = run->s;
     er_str to = er_str_of(run->version);
     if (run->is_rewound) {
-        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(run->gap_from), to,
-                           run->from_time, (int64_t)run->queued);
+        er_stream_emit_gap(s, run->slot, "rewound", er_str_of(run->gap_from), to, run->from_time,
+                           (int64_t)run->queued);
     } else if (s->list_cause == ER_LIST_NO_STATE) {
         er_stream_emit_gap(s, run->slot, "noState", (er_str){0}, to, run->from_time,
                            (int64_t)run->queued);

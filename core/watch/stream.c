@@ -275,8 +275,8 @@ static void watch(er_stream *s) {
 static bool identify(er_stream *s) {
     while (!er_stream_stopping(s)) {
         er_kube_answer answer = {0};
-        er_kube_outcome outcome =
-            er_identity_find(s->options.identity, s->client, s->path, &s->cancel, s->heart, &answer);
+        er_kube_outcome outcome = er_identity_find(s->options.identity, s->client, s->path,
+                                                   &s->cancel, s->heart, &answer);
         if (outcome == ER_KUBE_OK) {
             er_stream_worked(s);
             er_backoff_reset(&s->backoff);

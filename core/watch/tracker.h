@@ -42,8 +42,8 @@ void er_tracker_rewind(er_tracker *t, er_str version);
 
 /* The last version received; "" before the first. The stream's own thread only. */
 er_str er_tracker_last(const er_tracker *t);
-/* The resume point; "" when there is none yet. Returns up to when a stream that starts again there is
- * known complete; ER_TIME_NONE: not known. */
+/* The resume point; "" when there is none yet. Returns up to when a stream that starts again there
+ * is known complete; ER_TIME_NONE: not known. */
 er_time er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]);
 size_t er_tracker_open_slots(er_tracker *t);
 /* When the oldest slot that holds the resume point was opened; ER_TIME_NONE when none is open. */

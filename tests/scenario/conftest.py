@@ -320,9 +320,9 @@ def point(directory, stream="events"):
     return json.loads(row[0]) if row else None
 
 
-def wait_point(directory, stream="events", **fields):
+def wait_point(directory, limit=LIMIT, stream="events", **fields):
     """Returns when the stored resume point has these fields."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + limit
     while True:
         try:
             found = point(directory, stream) or {}

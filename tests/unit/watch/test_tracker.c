@@ -8,7 +8,7 @@
 
 static void assert_resume(er_tracker *t, const char *expected) {
     char version[ER_VERSION_MAX];
-    er_tracker_resume(t, version);
+    (void)er_tracker_resume(t, version);
     assert_string_equal(version, expected);
 }
 
@@ -122,6 +122,35 @@ static void test_rewind_forgets_old_slots(void **state) {
     er_tracker_free(t);
 }
 
+/* A frame may have been written at any time since the stream was last known complete. */
+static void test_what_was_complete_when_it_was_opened(void **state) {
+    (void)state;
+    char version[ER_VERSION_MAX];
+    er_tracker *t = er_tracker_new();
+    assert_int_equal(er_tracker_resume(t, version), ER_TIME_NONE);
+    er_tracker_advance(t, ER_STR("5"));
+    er_tracker_complete(t, 1000);
+    er_slot *a = frame(t, "6", 1);
+    er_tracker_complete(t, 2000);
+    er_slot *b = frame(t, "7", 1);
+    er_tracker_complete(t, 3000);
+    assert_int_equal(er_tracker_resume(t, version), 1000);
+    settle(b);
+    assert_int_equal(er_tracker_resume(t, version), 1000);
+    settle(a);
+    assert_int_equal(er_tracker_resume(t, version), 3000);
+    er_slot *list = er_tracker_open(t, (er_str){0}); /* after 3000 something was missed */
+    er_slot_owe(list, 1);
+    er_tracker_advance(t, ER_STR("90"));
+    er_slot_give_back(list);
+    er_tracker_complete(t, 9000);
+    assert_int_equal(er_tracker_resume(t, version), 3000);
+    assert_string_equal(version, "7");
+    settle(list);
+    assert_int_equal(er_tracker_resume(t, version), 9000);
+    er_tracker_free(t);
+}
+
 #define THREADS 4
 #define FRAMES  20000
 
@@ -194,6 +223,7 @@ int main(void) {
         cmocka_unit_test(test_frames_of_one_version),
         cmocka_unit_test(test_list_is_a_slot),
         cmocka_unit_test(test_rewind_forgets_old_slots),
+        cmocka_unit_test(test_what_was_complete_when_it_was_opened),
         cmocka_unit_test(test_settled_from_many_threads),
         cmocka_unit_test(test_totals),
         cmocka_unit_test(test_totals_keep_what_is_used),
