@@ -175,9 +175,10 @@ class EventWatch(threading.Thread):
 class Cluster:
     """One control plane in a directory of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **settings):
+        """settings: of controlplane, such as EXTRA_APISERVER_FLAGS."""
         self.folder = str(folder)
-        self.env = {**os.environ, "REALK8S_PORT": str(free_ports())}
+        self.env = {**os.environ, **settings, "REALK8S_PORT": str(free_ports())}
 
     def run(self, *command):
         done = subprocess.run([CONTROLPLANE, *command], env=self.env, capture_output=True,
@@ -201,6 +202,14 @@ class Cluster:
     def restart_apiserver(self):
         """SIGKILL, start, ready."""
         self.run("restart-apiserver", self.folder)
+
+    def save(self, name):
+        """etcd's data, put aside under a name."""
+        self.run("save", self.folder, name)
+
+    def restore(self, name):
+        """etcd's data as they were: the store goes back, as after a restored backup."""
+        self.run("restore", self.folder, name)
 
     def signal(self, program, name):
         self.run("stop", self.folder, program, name)

@@ -13,7 +13,8 @@ BIN_DIR = os.environ.get("ER_BIN_DIR", os.path.join(
 
 
 class Receiver:
-    """Takes every POST, answers 200, keeps (headers, records) in order of arrival."""
+    """Takes every POST, answers 200, keeps (headers, records) in order of arrival. The header ":path" is
+    the request's path."""
 
     def __init__(self):
         self.requests, self.records, self.changed = [], [], threading.Condition()
@@ -25,7 +26,7 @@ class Receiver:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.take({k.lower(): v for k, v in self.headers.items()},
+                receiver.take({":path": self.path, **{k.lower(): v for k, v in self.headers.items()}},
                               body if isinstance(body, list) else [body])
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
