@@ -45,13 +45,13 @@ struct er_state {
     bool has_thread;
     er_store *store; /* the keeper's own */
     er_deadline reopen_at;
-    bool marks_moved;     /* since the file itself was last brought up to date */
-    bool is_lost;         /* there was a store, and its content is not known */
-    er_deadline patience; /* streams start without a store that is not open by then */
+    bool marks_moved; /* since the file itself was last brought up to date */
+    bool is_lost;     /* there was a store, and its content is not known */
 
     er_mutex lock; /* below: locked */
     er_cond changed;
     phase phase;
+    er_deadline patience; /* streams start without a store that is not open by then */
     bool stops, over;
     uint64_t wanted, done, good; /* rounds of writing; good: the last that wrote all there was */
     char trouble[512];           /* why it cannot be used; "" */
@@ -158,6 +158,7 @@ static void take_row(void *arg, const er_store_row *row) {
     if (k != NULL && row->key.n == 0 &&
         er_point_parse(row->value, &k->stored, &rows, NULL) == ER_OK) {
         k->is_read = true;
+        atomic_store(&k->confirmed, k->stored.written);
         k->written = k->stored;
         k->was_written = true;
     }
@@ -240,6 +241,9 @@ static bool first_open(er_state *state) {
     int64_t said = INT64_MIN;
     for (;;) {
         er_err err = {0};
+        er_lock(&state->lock); /* each look at it may hang, also the one that gets the lock */
+        state->patience = er_deadline_in(OPEN_WAIT_MS);
+        er_unlock(&state->lock);
         er_store_outcome outcome = open_store(state, false, &err);
         if (outcome != ER_STORE_LOCKED) {
             state->is_lost = outcome == ER_STORE_FAILED;
@@ -456,8 +460,8 @@ er_status er_state_start(er_state *state, er_err *err) {
 /* ---- for streams ---- */
 
 static bool is_awaited_locked(const er_state *state) {
-    return state->phase == LOCKED ||
-           (state->phase == OPENING && !er_deadline_passed(state->patience));
+    return (state->phase == LOCKED || state->phase == OPENING) &&
+           !er_deadline_passed(state->patience);
 }
 
 bool er_state_wait(er_state *state, er_cancel *cancel, er_heart *heart) {

@@ -1,6 +1,7 @@
 """A restart goes on where everything was settled: nothing is lost, and no more comes again."""
 import datetime
 import json
+import signal
 import sqlite3
 import subprocess
 import time
@@ -159,6 +160,39 @@ def test_a_lock_held_by_another_program_at_the_end(fake, keeping, hook):
     keeping(sinks={"a": hook("a")})
     fake.wait("sink a accepted >= 3")
     assert keys(fake.records("a")) == [fake.versions()[0], *fake.versions()]
+
+
+# ---- paused ----
+
+def test_paused_while_the_server_goes_on(fake, keeping, hook):
+    """What was sent meanwhile is read then."""
+    one = keeping(sinks={"a": hook("a")})
+    fake.wait("watches open >= 1")
+    one.process.send_signal(signal.SIGSTOP)
+    fake.script("burst 300 steps 2\nsleep 2200ms")
+    one.process.send_signal(signal.SIGCONT)
+    fake.wait("sink a accepted >= 900")
+    keeping.stop()
+    assert sorted(keys(fake.records("a"))) == sorted(fake.versions())
+    assert gaps(fake.records("a")) == []
+
+
+def test_paused_while_the_history_goes(fake, keeping, hook):
+    """The watch is cut, and its versions are gone by the time anybody can ask for them."""
+    one = keeping(sinks={"a": hook("a")})
+    fake.wait("watches open >= 1")
+    fake.script("put a")
+    fake.wait("sink a accepted >= 1")
+    before, paused = str(fake.state()["version"]), time.time()
+    one.process.send_signal(signal.SIGSTOP)
+    fake.script("watches reset\nmodify a count=2\nmodify a count=3\ncompact now\nsleep 2200ms")
+    one.process.send_signal(signal.SIGCONT)
+    fake.wait("sink a accepted >= 3")
+    keeping.stop()
+    assert keys(fake.records("a")) == [fake.versions()[0], fake.versions()[2]]
+    [gap] = gaps(fake.records("a"))
+    assert (gap["cause"], gap["fromResourceVersion"], gap["recovered"]) == ("expired", before, 1)
+    assert paused - 2 < seconds(gap["fromTime"]) < paused + 0.1
 
 
 # ---- whose point it is ----

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -36,23 +37,16 @@ static inline int scene_setup(void **state) {
     return 0;
 }
 
-/* Removes the files of a directory, and it. */
+static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+/* Removes a directory and what is in it. */
 static inline void remove_all(const char *path) {
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            char name[1024];
-            (void)snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
-            if (unlink(name) != 0) {
-                remove_all(name);
-            }
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
-    (void)rmdir(path);
+    (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static inline int scene_teardown(void **state) {
