@@ -295,6 +295,7 @@ static void test_taken_away(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
 
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         TEST(test_lives),
         TEST(test_damaged_at_the_start),

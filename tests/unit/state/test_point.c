@@ -121,6 +121,7 @@ static void test_not_written_by_us(void **state) {
 }
 
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_the_longest),

@@ -292,7 +292,7 @@ static void test_wal(void **state) {
     put_point(store, "a", "300", ROWS);
     assert_true(er_store_checkpoint(store));
     for (int i = 1; i < 6; i++) {
-        char version[8];
+        char version[16];
         (void)snprintf(version, sizeof version, "%d", 300 + i);
         put_point(store, "a", version, ROWS);
     }
@@ -492,6 +492,7 @@ static void test_full(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scene_setup, scene_teardown)
 
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         TEST(test_written_and_read),
         TEST(test_read_while_it_is_written),
