@@ -253,13 +253,13 @@ static bool first_open(er_state *state) {
                 state->is_lost = true;
                 outcome = ER_STORE_FAILED;
             }
-            say_outcome(state, outcome, &err);
             state->reopen_at = er_deadline_in(REOPEN_MS);
             set_phase(state,
                       outcome == ER_STORE_FAILED     ? GIVEN_UP
                       : outcome == ER_STORE_READONLY ? READONLY
                                                      : OPEN,
                       outcome == ER_STORE_FAILED || outcome == ER_STORE_READONLY ? err.msg : "");
+            say_outcome(state, outcome, &err);
             return true;
         }
         set_phase(state, LOCKED, err.msg);
@@ -291,11 +291,11 @@ static void reopen(er_state *state) {
     if (outcome == ER_STORE_FAILED || outcome == ER_STORE_LOCKED || outcome == ER_STORE_READONLY) {
         return;
     }
-    say_outcome(state, outcome, &err);
     for (size_t i = 0; i < state->n; i++) {
         state->v[i].was_written = false;
     }
     set_phase(state, OPEN, "");
+    say_outcome(state, outcome, &err);
 }
 
 /* ---- writing ---- */
@@ -350,16 +350,16 @@ static void written(er_state *state, const er_point *points, const size_t *which
     }
     er_counter_inc(state->metrics.writes);
     if (state->phase != OPEN) { /* the keeper alone changes it */
+        set_phase(state, OPEN, "");
         ER_LOG(ER_LOG_INFO, "state", "the state store can be written again",
                ER_LS("path", state->settings->path));
-        set_phase(state, OPEN, "");
     }
 }
 
 static void not_written(er_state *state, const er_err *err) {
     er_counter_inc(state->metrics.errors);
-    ER_LOG(ER_LOG_ERROR, "state", "resume points cannot be stored", ER_LS("error", err->msg));
     set_phase(state, READONLY, err->msg);
+    ER_LOG(ER_LOG_ERROR, "state", "resume points cannot be stored", ER_LS("error", err->msg));
     if (err->code == ER_E_INVAL) { /* damaged while it was in use: a new one is made at once */
         er_store_close(state->store);
         state->store = NULL;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define BUSY_MS  2000
-#define META     "" /* the stream of the store's own rows */
+#define BUSY_MS  500 /* twice, when the program ends, within the limit for that */
+#define META     ""  /* the stream of the store's own rows */
 #define ROWS_MAX 10000000
 
 /* ---- SQLite, in our words ---- */
