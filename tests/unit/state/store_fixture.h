@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -68,6 +69,13 @@ static inline unsigned files(const scene *s, const char *prefix) {
         (void)closedir(dir);
     }
     return n;
+}
+
+/* RLIMIT_FSIZE is to be an error of the write, not the end of the program. */
+static inline void ignore_file_size_signal(void) {
+    struct sigaction action = {0};
+    action.sa_handler = SIG_IGN;
+    assert_int_equal(sigaction(SIGXFSZ, &action, NULL), 0);
 }
 
 static inline bool rows_of(er_str value, size_t *rows) {

@@ -3,7 +3,6 @@
 
 #include "state/state.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 
 typedef struct source { /* a stream, as the keeper sees it */
@@ -238,7 +237,7 @@ static void limit_files(rlim_t size) {
 static void test_full_disk(void **state) {
     const scene *s = *state;
     life l;
-    (void)signal(SIGXFSZ, SIG_IGN);
+    ignore_file_size_signal();
     begin(&l, s);
     opened(&l);
     tell_version(&l, "5");

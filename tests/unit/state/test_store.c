@@ -2,7 +2,6 @@
  * damaged is kept, and never looks like a first start. */
 #include "store_fixture.h"
 
-#include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -431,7 +430,7 @@ static int as_nobody(const scene *s, rlim_t file_size, bool writes) {
     if (pid == 0) {
         er_store *store = NULL;
         er_err err;
-        (void)signal(SIGXFSZ, SIG_IGN);
+        ignore_file_size_signal();
         const struct rlimit limit = {file_size, file_size};
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0 ||
             (geteuid() == 0 && file_size == RLIM_INFINITY && setresuid(65534, 65534, 65534) != 0)) {
