@@ -329,6 +329,8 @@ def played(control_plane_programs, tmp_path_factory):
 
 def test_killed_twenty_times(played):
     play = played["plain"].result()["kills"]
+    copies = sum(len(found) for found in play["lives"].values())
+    print(f"{len(play['written'])} versions, {copies - len(play['lives'])} repeats")
     assert play["gaps"] == []
     assert len(play["lives"]) > 100
     assert len(play["points"]) == KILLS + 1
