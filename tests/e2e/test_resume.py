@@ -206,15 +206,16 @@ def play_kills(play):
     play.wait_settled(play.burst("first", 3))
     watch = kube.EventWatch(play.api)
     writer = Writer(play, "killed")
-    outage = None
-    for number in range(KILLS):
-        time.sleep(random.random() * 0.8)
-        if number in (5, 12):
-            outage = threading.Thread(target=play.cluster.restart_apiserver)
-            outage.start()
-        play.router.kill()
-        play.start("1s")
-    outage.join()
+    with concurrent.futures.ThreadPoolExecutor(1) as aside:  # one outage after the other
+        outages = []
+        for number in range(KILLS):
+            time.sleep(random.random() * 0.8)
+            if number in (3, 13):
+                outages.append(aside.submit(play.cluster.restart_apiserver))
+            play.router.kill()
+            play.start("1s")
+    for outage in outages:
+        outage.result()
     time.sleep(2)
     writer.stop()
     written = seen(watch)
