@@ -27,7 +27,7 @@ typedef struct er_look {
     const er_json *object; /* NULL: GONE */
     er_str remembered;     /* empty: nothing */
     er_time observed;
-    er_time since; /* BASELINE, LISTED: what happened later is news; ER_TIME_NONE: nothing is */
+    er_time since;  /* BASELINE, LISTED: what happened later is news; ER_TIME_NONE: nothing is */
     bool recovered; /* the records come from a list after a gap */
     void *arg;
     void (*emit)(void *arg, er_draft *draft); /* zero or more times, in order */
