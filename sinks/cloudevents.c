@@ -12,6 +12,8 @@ static const char *type_of(const er_record *rec) {
         return "io.eventrouter.gap";
     case ER_KIND_NOTICE:
         return "io.eventrouter.notice";
+    case ER_KIND_RESTART:
+        return "io.eventrouter.restart";
     case ER_KIND_EVENT:
     default:
         return "io.eventrouter.event";

@@ -137,6 +137,9 @@ static void put_heading(const er_record *rec, er_buf *out) {
         put_part(rec->notice.sink, "  sink ", out);
     }
     put_object(rec, out);
+    if (rec->kind == ER_KIND_RESTART) {
+        put_part(rec->restart.container, "  container ", out);
+    }
     er_buf_putc(out, '\n');
     if (rec->namespace_mismatch) {
         er_buf_puts(out, "  its object claims namespace ");

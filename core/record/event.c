@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Time fields that nobody set: null, absent, year 1 (Go's zero time) and 1970 (a zero stamp). */
 #define USABLE_FROM (31536000LL * 1000000) /* 1971-01-01T00:00:00Z */
 
-static er_time usable_time(const er_json *node) {
+er_time er_usable_time(const er_json *node) {
     er_time t;
     er_str text = er_json_str(node);
     return text.n > 0 && er_time_parse(text, &t) && t >= USABLE_FROM ? t : ER_TIME_NONE;
@@ -78,11 +77,11 @@ static void fill_times(const parts *p, er_time observed, er_record *rec) {
     static const char *const names[] = {"series.lastObservedTime", "lastTimestamp", "eventTime",
                                         "firstTimestamp", "creationTimestamp"};
     const er_time times[] = {
-        usable_time(er_json_get(p->event[E_SERIES], "lastObservedTime")),
-        usable_time(p->event[E_LAST_TIMESTAMP]),
-        usable_time(p->event[E_EVENT_TIME]),
-        usable_time(p->event[E_FIRST_TIMESTAMP]),
-        usable_time(p->meta[M_CREATED]),
+        er_usable_time(er_json_get(p->event[E_SERIES], "lastObservedTime")),
+        er_usable_time(p->event[E_LAST_TIMESTAMP]),
+        er_usable_time(p->event[E_EVENT_TIME]),
+        er_usable_time(p->event[E_FIRST_TIMESTAMP]),
+        er_usable_time(p->meta[M_CREATED]),
     };
     size_t which = 0;
     er_time newest = first_of(times, 5, &which);

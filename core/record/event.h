@@ -19,6 +19,10 @@ typedef struct er_draft {
  * count_delta is left at -1. Errors: ER_E_INVAL when it has no metadata.uid or resourceVersion. */
 er_status er_draft_event(const er_json *object, er_time observed, er_draft *draft, er_err *err);
 
+/* A time of an object; ER_TIME_NONE for what nobody set: null, absent, year 1 (Go's zero time),
+ * 1970 (a zero stamp), and for what is no time. */
+er_time er_usable_time(const er_json *node);
+
 /* part: everything of the gap; stream_id: what names the stream for ever (cluster id, resource,
  * scope, selector); n: 1 for the first gap record made since part->from_version, 2 for the next. */
 void er_draft_gap(const er_gap_part *part, er_str stream_id, unsigned n, er_time observed,

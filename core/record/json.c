@@ -78,6 +78,48 @@ static void put_notice(er_jw *w, const er_notice_part *notice) {
     er_jw_object_end(w);
 }
 
+static void put_owner(er_jw *w, const er_owner *owner) {
+    if (owner->kind.n + owner->name.n + owner->uid.n == 0) {
+        return;
+    }
+    er_jw_key(w, "owner");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "kind", owner->kind);
+    er_jw_kstr_opt(w, "name", owner->name);
+    er_jw_kstr_opt(w, "uid", owner->uid);
+    if (owner->derived) {
+        er_jw_kbool(w, "derived", true);
+    }
+    er_jw_object_end(w);
+}
+
+static void put_restart(er_jw *w, const er_restart_part *restart) {
+    er_jw_key(w, "restart");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "container", restart->container);
+    er_jw_kstr_opt(w, "containerType", restart->container_type);
+    if (restart->count >= 0) {
+        er_jw_kint(w, "count", restart->count);
+        er_jw_kint(w, "delta", restart->delta);
+        er_jw_kint(w, "detailsMissing", restart->details_missing);
+    }
+    er_jw_kstr_opt(w, "reason", restart->reason);
+    if (restart->exit_code[0] != '\0') {
+        er_jw_key(w, "exitCode");
+        er_jw_raw(w, er_str_of(restart->exit_code));
+    }
+    if (restart->signal != 0) {
+        er_jw_kint(w, "signal", restart->signal);
+    }
+    er_jw_ktime_opt(w, "startedAt", restart->started_at);
+    er_jw_ktime_opt(w, "finishedAt", restart->finished_at);
+    er_jw_kstr_opt(w, "image", restart->image);
+    er_jw_kstr_opt(w, "node", restart->node);
+    er_jw_kstr_opt(w, "waitingReason", restart->waiting_reason);
+    put_owner(w, &restart->owner);
+    er_jw_object_end(w);
+}
+
 static void put_flag(er_jw *w, const char *key, bool is_set) {
     if (is_set) {
         er_jw_kbool(w, key, true);
@@ -115,6 +157,9 @@ void er_record_json(const er_record *rec, er_buf *out) {
         break;
     case ER_KIND_NOTICE:
         put_notice(&w, &rec->notice);
+        break;
+    case ER_KIND_RESTART:
+        put_restart(&w, &rec->restart);
         break;
     }
     er_jw_object_end(&w);

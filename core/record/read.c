@@ -1,5 +1,7 @@
 #include "record/read.h"
 
+#include "record/pod.h"
+
 static er_status bad(er_err *err, const char *member) {
     return er_err_set(err, ER_E_INVAL, "not a record: %s is missing or not usable", member);
 }
@@ -31,7 +33,7 @@ static er_object_ref ref_of(const er_json *node) {
 }
 
 static er_status read_kind(const er_json *object, er_kind *out, er_err *err) {
-    static const er_kind kinds[] = {ER_KIND_EVENT, ER_KIND_GAP, ER_KIND_NOTICE};
+    static const er_kind kinds[] = {ER_KIND_EVENT, ER_KIND_GAP, ER_KIND_NOTICE, ER_KIND_RESTART};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (er_str_eqc(er_json_get_str(object, "kind"), er_kind_name(kinds[i]))) {
             *out = kinds[i];
@@ -92,12 +94,39 @@ static er_status read_notice(const er_json *node, er_notice_part *notice, er_err
     return notice->records >= 0 ? ER_OK : bad(err, "notice.records");
 }
 
+static er_restart_part restart_of(const er_json *node) {
+    const er_json *owner = er_json_get(node, "owner");
+    er_restart_part part = {
+        .container = er_json_get_str(node, "container"),
+        .container_type = er_json_get_str(node, "containerType"),
+        .count = count_or(node, "count", -1),
+        .delta = count_or(node, "delta", 0),
+        .details_missing = count_or(node, "detailsMissing", 0),
+        .reason = er_json_get_str(node, "reason"),
+        .signal = count_or(node, "signal", 0),
+        .started_at = time_or_none(node, "startedAt"),
+        .finished_at = time_or_none(node, "finishedAt"),
+        .image = er_json_get_str(node, "image"),
+        .node = er_json_get_str(node, "node"),
+        .waiting_reason = er_json_get_str(node, "waitingReason"),
+        .owner = {.kind = er_json_get_str(owner, "kind"),
+                  .name = er_json_get_str(owner, "name"),
+                  .uid = er_json_get_str(owner, "uid"),
+                  .derived = er_json_is_true(er_json_get(owner, "derived"))},
+    };
+    er_restart_exit_code(&part, er_json_get(node, "exitCode"));
+    return part;
+}
+
 static er_status read_part(const er_json *object, er_record *rec, er_err *err) {
     switch (rec->kind) {
     case ER_KIND_EVENT:
         return read_event(object, &rec->event, err);
     case ER_KIND_GAP:
         rec->gap = gap_of(er_json_get(object, "gap"));
+        return ER_OK;
+    case ER_KIND_RESTART:
+        rec->restart = restart_of(er_json_get(object, "restart"));
         return ER_OK;
     case ER_KIND_NOTICE:
     default:

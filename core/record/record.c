@@ -6,7 +6,7 @@
 #include <string.h>
 
 const char *er_kind_name(er_kind kind) {
-    static const char *const names[] = {"event", "gap", "notice"};
+    static const char *const names[] = {"event", "gap", "notice", "restart"};
     return names[kind];
 }
 
@@ -52,6 +52,11 @@ static const size_t event_strings[] = {
 static const size_t gap_strings[] = {AT(gap.stream), AT(gap.cause), AT(gap.from_version),
                                      AT(gap.to_version)};
 static const size_t notice_strings[] = {AT(notice.sink), AT(notice.cause)};
+static const size_t restart_strings[] = {
+    AT(restart.container),  AT(restart.container_type), AT(restart.reason),
+    AT(restart.image),      AT(restart.node),           AT(restart.waiting_reason),
+    AT(restart.owner.kind), AT(restart.owner.name),     AT(restart.owner.uid),
+};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define STRINGS_MAX  (COUNT(common_strings) + COUNT(event_strings)) /* of any kind */
@@ -62,6 +67,7 @@ static const struct {
     [ER_KIND_EVENT] = {event_strings, COUNT(event_strings)},
     [ER_KIND_GAP] = {gap_strings, COUNT(gap_strings)},
     [ER_KIND_NOTICE] = {notice_strings, COUNT(notice_strings)},
+    [ER_KIND_RESTART] = {restart_strings, COUNT(restart_strings)},
 };
 
 static const size_t *string_at(er_kind kind, size_t i) {

@@ -21,6 +21,7 @@ typedef enum er_kind {
     ER_KIND_EVENT,
     ER_KIND_GAP,
     ER_KIND_NOTICE,
+    ER_KIND_RESTART,
 } er_kind;
 const char *er_kind_name(er_kind kind);
 
@@ -62,6 +63,26 @@ typedef struct er_notice_part {
     er_time since, until;
 } er_notice_part;
 
+/* The workload that a pod belongs to. */
+typedef struct er_owner {
+    er_str kind, name, uid; /* all empty: the pod is its own */
+    bool derived;           /* only a name told it; there is no uid then */
+} er_owner;
+
+/* kind restart: a container's restart count rose, or a whole pod failed. Source: core/v1 Pod. */
+typedef struct er_restart_part {
+    er_str container;      /* of a pod that failed: the one whose end explains it, if any */
+    er_str container_type; /* container init sidecar ephemeral */
+    int64_t count;         /* restartCount; -1: a whole pod failed */
+    int64_t delta, details_missing; /* restarts since the last known count; those without details */
+    er_str reason;                  /* of the termination, or of the pod's failure */
+    char exit_code[12];             /* of the termination, decimal; "": unknown */
+    int64_t signal;                 /* 0: none */
+    er_time started_at, finished_at;
+    er_str image, node, waiting_reason;
+    er_owner owner;
+} er_restart_part;
+
 typedef struct er_record {
     atomic_uint refs;
     size_t bytes; /* memory of the block: what queues count */
@@ -84,6 +105,7 @@ typedef struct er_record {
         er_event_part event;
         er_gap_part gap;
         er_notice_part notice;
+        er_restart_part restart;
     };
 } er_record;
 

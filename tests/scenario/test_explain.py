@@ -290,6 +290,18 @@ def test_recorded_incident():
         RECORD.validate(record)
 
 
+def test_golden_restarts():
+    """Records of pods: as the schema says, and they come back as they are."""
+    golden = [line for name in ("records/restarts.ndjson", "pods/cases.txt")
+              for line in (ROOT / "tests/golden" / name).read_text().splitlines()
+              if line.startswith("{")]
+    sent = re.findall(r"^      (\{.*\})$", explain(TABLE, "--payload", text="\n".join(golden)),
+                      re.MULTILINE)
+    assert sent[::3] == golden
+    for record in golden:
+        RECORD.validate(json.loads(record))
+
+
 # ---- usage ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arguments, message", [
