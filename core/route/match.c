@@ -4,28 +4,33 @@
 #include <stdlib.h>
 
 /* Keys whose value is not a plain string of the record. */
-#define VALUE_KIND     (SIZE_MAX - 1)
-#define VALUE_SEVERITY (SIZE_MAX - 2)
+#define VALUE_KIND      (SIZE_MAX - 1)
+#define VALUE_SEVERITY  (SIZE_MAX - 2)
+#define VALUE_EXIT_CODE (SIZE_MAX - 3)
 
 #define SETTING(member) offsetof(er_match_settings, member)
 #define VALUE(member)   offsetof(er_record, member)
 static const struct {
     const char *key;
     size_t setting_at, value_at;
+    int kind; /* whose own part holds it; -1: common to all */
 } keys[] = {
-    {"kind", SETTING(kind), VALUE_KIND},
-    {"type", SETTING(type), VALUE(type)},
-    {"severity", SETTING(severity), VALUE_SEVERITY},
-    {"reason", SETTING(reason), VALUE(reason)},
-    {"message", SETTING(message), VALUE(message)},
-    {"namespace", SETTING(namespace_), VALUE(namespace_)},
-    {"cluster", SETTING(cluster), VALUE(cluster)},
-    {"object.kind", SETTING(object.kind), VALUE(object.kind)},
-    {"object.name", SETTING(object.name), VALUE(object.name)},
-    {"object.namespace", SETTING(object.namespace_), VALUE(object.namespace_)},
-    {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version)},
-    {"source.component", SETTING(source.component), VALUE(source_component)},
-    {"source.host", SETTING(source.host), VALUE(source_host)},
+    {"kind", SETTING(kind), VALUE_KIND, -1},
+    {"type", SETTING(type), VALUE(type), -1},
+    {"severity", SETTING(severity), VALUE_SEVERITY, -1},
+    {"reason", SETTING(reason), VALUE(reason), -1},
+    {"message", SETTING(message), VALUE(message), -1},
+    {"namespace", SETTING(namespace_), VALUE(namespace_), -1},
+    {"cluster", SETTING(cluster), VALUE(cluster), -1},
+    {"object.kind", SETTING(object.kind), VALUE(object.kind), -1},
+    {"object.name", SETTING(object.name), VALUE(object.name), -1},
+    {"object.namespace", SETTING(object.namespace_), VALUE(object.namespace_), -1},
+    {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version), -1},
+    {"source.component", SETTING(source.component), VALUE(source_component), -1},
+    {"source.host", SETTING(source.host), VALUE(source_host), -1},
+    {"restart.reason", SETTING(restart.reason), VALUE(restart.reason), ER_KIND_RESTART},
+    {"restart.container", SETTING(restart.container), VALUE(restart.container), ER_KIND_RESTART},
+    {"restart.exitCode", SETTING(restart.exit_code), VALUE_EXIT_CODE, ER_KIND_RESTART},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
@@ -33,7 +38,8 @@ static_assert(KEYS + 1 <= ER_ROUTE_MISSES_MAX, "a miss for each key and one for 
 
 static er_status term_init(er_match_term *term, size_t key, const er_cfg_strings *list,
                            const char *path, er_problems *problems) {
-    *term = (er_match_term){.key = keys[key].key, .value_at = keys[key].value_at};
+    *term = (er_match_term){
+        .key = keys[key].key, .value_at = keys[key].value_at, .kind = keys[key].kind};
     term->any = er_xcalloc(list->n + 1, sizeof *term->any);
     term->none = er_xcalloc(list->n + 1, sizeof *term->none);
     er_status status = ER_OK;
@@ -107,12 +113,19 @@ bool er_matcher_takes_all(const er_matcher *m) {
     return m->n == 0 && m->count < 0;
 }
 
-static er_str value_of(const er_record *rec, size_t value_at) {
+static er_str value_of(const er_record *rec, const er_match_term *term) {
+    size_t value_at = term->value_at;
+    if (term->kind >= 0 && (int)rec->kind != term->kind) { /* the parts share their memory */
+        return (er_str){0};
+    }
     if (value_at == VALUE_KIND) {
         return er_str_of(er_kind_name(rec->kind));
     }
     if (value_at == VALUE_SEVERITY) {
         return er_str_of(er_severity_name(rec->severity));
+    }
+    if (value_at == VALUE_EXIT_CODE) {
+        return er_str_of(rec->restart.exit_code);
     }
     return *(const er_str *)(const void *)((const char *)rec + value_at);
 }
@@ -133,7 +146,7 @@ static er_match match_any(er_pattern *const *v, size_t n, er_str value,
 
 static er_match match_term(const er_match_term *term, const er_record *rec,
                            er_pattern_scratch *scratch) {
-    er_str value = value_of(rec, term->value_at);
+    er_str value = value_of(rec, term);
     if (value.n == 0) { /* the record lacks the key */
         return term->any_n == 0 ? ER_MATCH_YES : ER_MATCH_NO;
     }
@@ -180,7 +193,7 @@ static er_str find_pattern(er_pattern *const *v, size_t n, er_str value, er_matc
 
 static er_route_miss explain_term(const er_match_term *term, const er_record *rec, er_match match,
                                   er_pattern_scratch *scratch) {
-    er_route_miss miss = {.key = term->key, .value = value_of(rec, term->value_at)};
+    er_route_miss miss = {.key = term->key, .value = value_of(rec, term)};
     if (match == ER_MATCH_LIMIT) {
         er_str none = find_pattern(term->none, term->none_n, miss.value, match, scratch);
         er_str any = find_pattern(term->any, term->any_n, miss.value, match, scratch);

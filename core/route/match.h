@@ -7,7 +7,8 @@
 /* One key with its list. */
 typedef struct er_match_term {
     const char *key; /* "object.kind" */
-    size_t value_at; /* offset of the er_str in er_record; ER_MATCH_KIND and so on for others */
+    size_t value_at; /* offset of the er_str in er_record; VALUE_KIND and so on for others */
+    int kind;        /* er_kind of the records that have it; -1: all */
     er_pattern **any, **none;
     size_t any_n, none_n;
 } er_match_term;

@@ -29,6 +29,9 @@ typedef struct er_match_settings {
     struct {
         er_cfg_strings component, host;
     } source;
+    struct {
+        er_cfg_strings reason, container, exit_code;
+    } restart;
     int64_t count; /* least count; -1: any */
 } er_match_settings;
 
@@ -82,7 +85,7 @@ typedef struct er_route_miss {
     int64_t count, least; /* ER_MISS_COUNT */
 } er_route_miss;
 
-#define ER_ROUTE_MISSES_MAX 16 /* no fewer than there are keys */
+#define ER_ROUTE_MISSES_MAX 24 /* no fewer than there are keys */
 typedef struct er_route_step {
     bool reached; /* false: an earlier route ended the walk, and nothing else is filled */
     er_match match;

@@ -21,11 +21,19 @@ static const er_field source_rows[] = {
     {.key = NULL},
 };
 
+static const er_field restart_rows[] = {
+    PATTERNS("reason", restart.reason, "Why the container ended, such as OOMKilled."),
+    PATTERNS("container", restart.container, "Name of the container."),
+    PATTERNS("exitCode", restart.exit_code, "Its exit code, as a text: 137, \"!0\"."),
+    {.key = NULL},
+};
+
 static const er_field match_rows[] = {
-    PATTERNS("kind", kind, "Kind of the record: event, gap, notice."),
+    PATTERNS("kind", kind, "Kind of the record: event, restart, gap, notice."),
     PATTERNS("type", type, "Normal or Warning."),
     PATTERNS("severity", severity, "INFO, WARNING or ERROR."),
-    PATTERNS("reason", reason, "The Event's reason; the cause of gaps and notices."),
+    PATTERNS("reason", reason,
+             "The Event's reason; why a container restarted; the cause of gaps and notices."),
     PATTERNS("message", message, "The message."),
     PATTERNS("namespace", namespace_, "The Event's own namespace."),
     PATTERNS("cluster", cluster, "The cluster's name."),
@@ -34,6 +42,10 @@ static const er_field match_rows[] = {
      .rows = object_rows,
      .help = "The object the record is about."},
     {.key = "source", .type = ER_FIELD_STRUCT, .rows = source_rows, .help = "Who reported it."},
+    {.key = "restart",
+     .type = ER_FIELD_STRUCT,
+     .rows = restart_rows,
+     .help = "Of restart records: how the container ended."},
     {.key = "count",
      .type = ER_FIELD_INT,
      .offset = M(count),

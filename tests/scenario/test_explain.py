@@ -302,6 +302,32 @@ def test_golden_restarts():
         RECORD.validate(json.loads(record))
 
 
+def test_restart_keys(tmp_path):
+    """Keys of restart records: what they match, and what stood in the way."""
+    restart = json.loads((ROOT / "tests/golden/records/restarts.ndjson").read_text().split("\n")[0])
+    event = json.loads(RECORDS.split("\n")[0])
+    config = write(tmp_path / "c.yaml", {
+        "routes": [
+            {"name": "oom", "match": {"restart": {"reason": "OOMKilled", "exitCode": "137"}},
+             "sinks": ["a"]},
+            {"name": "ended", "match": {"restart": {"exitCode": ["1", "!137"]}}, "sinks": ["a"]},
+            {"name": "apps", "match": {"restart": {"container": ["!istio-proxy"]}}, "sinks": ["b"]}],
+        "sinks": {"a": {"type": "stdout"}, "b": {"type": "stdout"}}})
+    printed = explain(config, text=json.dumps(restart) + json.dumps(event))
+    assert printed.split("\n\n")[0] == (
+        "restart 66fe888a-436b-4656-a7da-a3500e7a6e2c-r87eba76e-1  Warning OOMKilled"
+        "  shop/Pod/worker-844fd498d8-8qkf9  container worker\n"
+        "  oom    yes -> a\n"
+        '  ended  no: restart.exitCode is "137", excluded by "!137"\n'
+        "  apps   yes -> b\n"
+        "  sinks: a, b")
+    assert printed.split("\n\n")[1].split("\n")[1:] == [
+        "  oom    no: there is no restart.reason; there is no restart.exitCode",
+        "  ended  no: there is no restart.exitCode",
+        "  apps   yes -> b",
+        "  sinks: b"]
+
+
 # ---- usage ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arguments, message", [

@@ -213,6 +213,52 @@ static void test_tables(void **state) {
     }
 }
 
+/* Keys of one kind of record: others lack them, whatever stands in their own parts. */
+static void test_restarts(void **state) {
+    (void)state;
+    static const er_record restart = {
+        .kind = ER_KIND_RESTART,
+        .severity = ER_SEVERITY_ERROR,
+        .type = {"Warning", 7},
+        .reason = {"OOMKilled", 9},
+        .restart = {.container = {"web", 3}, .reason = {"OOMKilled", 9}, .exit_code = "137"}};
+    static const struct {
+        const char *match;
+        bool restart, event;
+    } rows[] = {
+        {"kind: restart", true, false},
+        {"restart: {reason: OOMKilled}", true, false},
+        {"restart: {reason: [\"!OOMKilled\"]}", false, true},
+        {"restart: {reason: Error}", false, false},
+        {"restart: {container: \"w*\"}", true, false},
+        {"restart: {container: [\"!istio-proxy\"]}", true, true},
+        {"restart: {container: side}", false, false},
+        {"restart: {exitCode: 137}", true, false},
+        {"restart: {exitCode: [1, \"re:^13[0-9]$\"]}", true, false},
+        {"restart: {exitCode: [\"!0\"]}", true, true},
+        {"restart: {exitCode: [\"!137\"]}", false, true},
+        {"restart: {exitCode: 13}", false, false},
+        {"restart: {reason: OOMKilled, container: web, exitCode: 137}", true, false},
+        {"restart: {reason: OOMKilled, container: web, exitCode: 1}", false, false},
+        {"count: 1", false, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, "routes: [{match: {%s}, sinks: [a]}]", rows[i].match);
+        if ((route(yaml, &restart).sinks == 1) != rows[i].restart ||
+            (route(yaml, &warning).sinks == 1) != rows[i].event) {
+            fail_msg("row %zu: %s", i, rows[i].match);
+        }
+    }
+    er_record unknown;
+    memcpy(&unknown, &restart, sizeof unknown);
+    unknown.restart.exit_code[0] = '\0';
+    assert_int_equal(
+        route("routes: [{match: {restart: {exitCode: \"*\"}}, sinks: [a]}]", &unknown).sinks, 0);
+    assert_int_equal(
+        route("routes: [{match: {restart: {exitCode: [\"!1\"]}}, sinks: [a]}]", &unknown).sinks, 1);
+}
+
 static void assert_miss(const er_route_step *step, size_t i, er_miss_why why, const char *key,
                         const char *value, const char *pattern) {
     assert_true(i < step->misses_n);
@@ -326,7 +372,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),     cmocka_unit_test(test_limit),
         cmocka_unit_test(test_bad_patterns), cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_explain),      cmocka_unit_test(test_problems),
+        cmocka_unit_test(test_restarts),     cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
