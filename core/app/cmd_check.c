@@ -1,4 +1,4 @@
-#include "app/app.h"
+#include "app/rbac.h"
 
 #include "sink/sink.h"
 
@@ -7,7 +7,7 @@
 
 typedef struct check_options {
     const char *file;
-    bool print, strict, cluster;
+    bool print, strict, cluster, rbac;
 } check_options;
 
 static int parse_options(int argc, char **argv, check_options *out) {
@@ -21,6 +21,8 @@ static int parse_options(int argc, char **argv, check_options *out) {
             out->print = true;
         } else if (strcmp(argv[i], "--cluster") == 0) {
             out->cluster = true;
+        } else if (strcmp(argv[i], "--rbac") == 0) {
+            out->rbac = true;
         } else if (strcmp(argv[i], "--strict") == 0) {
             out->strict = true;
         } else {
@@ -84,6 +86,20 @@ static int print_cluster(const er_app_config *config) {
     return code;
 }
 
+static int print_config(const check_options *options, const er_app_config *config) {
+    er_buf text;
+    er_buf_init(&text, 16u << 20);
+    if (options->print) {
+        er_config_print(&er_app_schema, config, &text);
+    }
+    if (options->rbac) {
+        er_rbac_print(config, &text);
+    }
+    int code = er_print(&text);
+    er_buf_fini(&text);
+    return code;
+}
+
 int er_cmd_check(int argc, char **argv) {
     check_options options = {0};
     int code = parse_options(argc, argv, &options);
@@ -99,12 +115,8 @@ int er_cmd_check(int argc, char **argv) {
     }
     er_print_problems(&problems);
     code = verdict(&options, &problems);
-    if (code == ER_EXIT_OK && options.print) {
-        er_buf text;
-        er_buf_init(&text, 16u << 20);
-        er_config_print(&er_app_schema, config, &text);
-        code = er_print(&text);
-        er_buf_fini(&text);
+    if (code == ER_EXIT_OK && (options.print || options.rbac)) {
+        code = print_config(&options, config);
     }
     if (code == ER_EXIT_OK && options.cluster) {
         code = print_cluster(config);

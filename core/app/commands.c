@@ -10,7 +10,7 @@
 
 const er_command er_commands[] = {
     {"run", "run -c FILE", "run the router", er_cmd_run},
-    {"check", "check -c FILE [--print] [--strict] [--cluster]", "check a configuration",
+    {"check", "check -c FILE [--print] [--rbac] [--strict] [--cluster]", "check a configuration",
      er_cmd_check},
     {"explain", "explain -c FILE [FILE|-] [--payload]", "say what becomes of records and Events",
      er_cmd_explain},
@@ -83,7 +83,7 @@ int er_cmd_help(int argc, char **argv) {
     er_buf_puts(&text, "eventrouter: Kubernetes Events into your log and SIEM stacks, complete and "
                        "in time.\n\nUsage: eventrouter COMMAND\n\n");
     for (const er_command *c = er_commands; c->name != NULL; c++) {
-        er_buf_putf(&text, "  %-49s %s\n", c->usage, c->summary);
+        er_buf_putf(&text, "  %-55s %s\n", c->usage, c->summary);
     }
     er_buf_puts(&text, "\nExit codes: 0 success, 1 run-time failure, 2 bad configuration or "
                        "usage.\n");

@@ -44,9 +44,9 @@ def test_version():
                        "Usage: eventrouter version\n"),
     (["run"], "eventrouter run: -c FILE is missing\nUsage: eventrouter run -c FILE\n"),
     (["check", "-c"], "eventrouter check: -c needs a file\n"
-                      "Usage: eventrouter check -c FILE [--print] [--strict] [--cluster]\n"),
+                      "Usage: eventrouter check -c FILE [--print] [--rbac] [--strict] [--cluster]\n"),
     (["check", FIRST], f'eventrouter check: unknown argument "{FIRST}"\n'
-                       "Usage: eventrouter check -c FILE [--print] [--strict] [--cluster]\n"),
+                       "Usage: eventrouter check -c FILE [--print] [--rbac] [--strict] [--cluster]\n"),
 ], ids=lambda value: " ".join(value)[:20] if isinstance(value, list) else "")
 def test_wrong_usage(arguments, said):
     assert call(*arguments) == (2, "", said)
