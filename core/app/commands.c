@@ -83,7 +83,7 @@ int er_cmd_help(int argc, char **argv) {
     er_buf_puts(&text, "eventrouter: Kubernetes Events into your log and SIEM stacks, complete and "
                        "in time.\n\nUsage: eventrouter COMMAND\n\n");
     for (const er_command *c = er_commands; c->name != NULL; c++) {
-        er_buf_putf(&text, "  %-55s %s\n", c->usage, c->summary);
+        er_buf_putf(&text, "  %-56s %s\n", c->usage, c->summary);
     }
     er_buf_puts(&text, "\nExit codes: 0 success, 1 run-time failure, 2 bad configuration or "
                        "usage.\n");
