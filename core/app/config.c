@@ -69,8 +69,9 @@ static er_status check_config(const void *value, er_err *err) {
         return er_err_set(err, ER_E_CONFIG, "%zu sinks; at most %d are allowed", config->sinks.n,
                           ER_SINKS_MAX);
     }
-    if (!config->watch.events.enabled) {
-        return er_err_set(err, ER_E_CONFIG, "nothing is watched: set watch.events.enabled: true");
+    if (!config->watch.events.enabled && !config->watch.pods.enabled) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "nothing is watched: set enabled: true of watch.events or watch.pods");
     }
     return ER_OK;
 }

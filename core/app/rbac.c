@@ -2,28 +2,15 @@
 
 #include "base/json_write.h"
 
-/* What may be watched: one row a resource. */
-#define W(member) offsetof(er_watch_settings, member)
-static const struct {
-    const char *group, *resource;
-    size_t enabled_at; /* a bool of er_watch_settings */
-} watched[] = {
-    {"", "events", W(events.enabled)},
-};
-
-static bool is_enabled(const er_watch_settings *settings, size_t at) {
-    return *(const bool *)(const void *)((const char *)settings + at);
-}
-
 static void put_rules(const er_watch_settings *settings, er_buf *out) {
     er_buf_puts(out, "rules:\n");
-    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
-        if (is_enabled(settings, watched[i].enabled_at)) {
+    for (size_t i = 0; er_resources[i] != NULL; i++) {
+        if (er_resources[i]->is_enabled(settings)) {
             er_buf_putf(out,
                         "  - apiGroups: [\"%s\"]\n"
                         "    resources: [%s]\n"
                         "    verbs: [list, watch]\n",
-                        watched[i].group, watched[i].resource);
+                        er_resources[i]->group, er_resources[i]->name);
         }
     }
 }

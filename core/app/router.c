@@ -54,8 +54,12 @@ static er_status make_sinks(er_router *r, er_err *err) {
     return ER_OK;
 }
 
-static er_status make_stream(er_router *r, const char *namespace_, er_err *err) {
+static er_status make_stream(er_router *r, const er_resource *resource, const char *namespace_,
+                             er_err *err) {
+    const er_watch_settings *watch = &r->config->watch;
     er_stream_options options = {
+        .resource = resource,
+        .label_selector = resource->label_selector == NULL ? NULL : resource->label_selector(watch),
         .kube = r->kube,
         .settings = &r->config->watch,
         .user_agent = USER_AGENT,
@@ -71,21 +75,39 @@ static er_status make_stream(er_router *r, const char *namespace_, er_err *err) 
     er_status status = er_stream_new(&options, &r->streams[r->streams_n], err);
     if (status == ER_OK) {
         er_stream *stream = r->streams[r->streams_n++];
-        const er_state_source source = {er_stream_name(stream), stream, er_stream_collect};
+        const er_state_source source = {.name = er_stream_name(stream),
+                                        .arg = stream,
+                                        .collect = er_stream_collect,
+                                        .done = er_stream_stored,
+                                        .anew = er_stream_store_anew};
         er_state_add(r->state, &source);
     }
     return status;
 }
 
-static er_status make_streams(er_router *r, er_err *err) {
+static er_status make_streams_of(er_router *r, const er_resource *resource, er_err *err) {
     const er_cfg_strings *namespaces = &r->config->kubernetes.namespaces;
-    r->streams = er_xcalloc(namespaces->n + 1, sizeof(er_stream *));
     if (namespaces->n == 0) {
-        return make_stream(r, NULL, err);
+        return make_stream(r, resource, NULL, err);
     }
     er_status status = ER_OK;
     for (size_t i = 0; i < namespaces->n && status == ER_OK; i++) {
-        status = make_stream(r, namespaces->v[i].s, err);
+        status = make_stream(r, resource, namespaces->v[i].s, err);
+    }
+    return status;
+}
+
+static er_status make_streams(er_router *r, er_err *err) {
+    size_t kinds = 0;
+    while (er_resources[kinds] != NULL) {
+        kinds++;
+    }
+    r->streams = er_xcalloc(kinds * (r->config->kubernetes.namespaces.n + 1), sizeof(er_stream *));
+    er_status status = ER_OK;
+    for (size_t i = 0; i < kinds && status == ER_OK; i++) {
+        if (er_resources[i]->is_enabled(&r->config->watch)) {
+            status = make_streams_of(r, er_resources[i], err);
+        }
     }
     return status;
 }

@@ -46,7 +46,7 @@ bool er_cancel_sleep(er_cancel *c, er_deadline until);
 
 /* Heartbeats: each thread that must make progress owns one and beats at least every 10 s, also
  * while it waits. Read by /livez. At most ER_HEARTS_MAX, registered before the threads start. */
-#define ER_HEARTS_MAX      128
+#define ER_HEARTS_MAX      256
 #define ER_HEART_PERIOD_MS 10000
 typedef struct er_heart {
     char name[64];

@@ -31,6 +31,7 @@ typedef struct er_look {
     bool recovered; /* the records come from a list after a gap */
     void *arg;
     void (*emit)(void *arg, er_draft *draft); /* zero or more times, in order */
+    bool missed;    /* set when the object shows that versions of it were not seen */
     er_buf *memory; /* cleared and filled; left empty: forget the object */
 } er_look;
 

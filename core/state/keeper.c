@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SOURCES_MAX      256
 #define OPEN_WAIT_MS     10000 /* streams start without a store that takes longer */
@@ -27,11 +28,18 @@ typedef enum phase {
     GIVEN_UP, /* not read */
 } phase;
 
+typedef struct found { /* an object in the file; owned */
+    char *key, *value;
+    size_t key_n, value_n;
+} found;
+
 typedef struct kept { /* one source */
     er_state_source source;
     bool is_read; /* found in the file: stored is what it said */
     er_point stored, written;
-    bool was_written;          /* written holds what the file has, by us */
+    bool was_written; /* written holds what the file has, by us */
+    found *objects;   /* until the stream takes them */
+    size_t objects_n, objects_cap;
     _Atomic er_time confirmed; /* when the file was last as it should be */
     er_gauge *age;
 } kept;
@@ -45,6 +53,7 @@ struct er_state {
     bool has_thread;
     er_store *store; /* the keeper's own */
     er_deadline reopen_at;
+    unsigned char key[ER_STATE_KEY_BYTES];
     bool marks_moved; /* since the file itself was last brought up to date */
     bool is_lost;     /* there was a store, and its content is not known */
 
@@ -77,6 +86,7 @@ er_state *er_state_new(const er_state_settings *settings, er_metrics *metrics) {
     er_state *state = er_xcalloc(1, sizeof *state);
     state->settings = settings;
     state->registry = metrics;
+    (void)!getentropy(state->key, sizeof state->key); /* until the store's is read */
     state->phase = er_state_is_kept(settings) ? OPENING : OPEN;
     er_mutex_init(&state->lock);
     er_cond_init(&state->changed);
@@ -110,12 +120,25 @@ void er_state_add(er_state *state, const er_state_source *source) {
     }
 }
 
+static void drop_objects(kept *k) {
+    for (size_t i = 0; i < k->objects_n; i++) {
+        free(k->objects[i].key);
+        free(k->objects[i].value);
+    }
+    free(k->objects);
+    k->objects = NULL;
+    k->objects_n = k->objects_cap = 0;
+}
+
 bool er_state_free(er_state *state) {
     if (state == NULL) {
         return true;
     }
     if (state->has_thread) {
         return false;
+    }
+    for (size_t i = 0; i < state->n; i++) {
+        drop_objects(&state->v[i]);
     }
     er_cond_fini(&state->changed);
     er_mutex_fini(&state->lock);
@@ -152,11 +175,26 @@ static bool rows_of(er_str value, size_t *rows) {
     return er_point_parse(value, &point, rows, NULL) == ER_OK;
 }
 
+static void keep_object(kept *k, const er_store_row *row) {
+    if (k->objects_n == k->objects_cap) {
+        size_t cap = k->objects_cap == 0 ? 64 : k->objects_cap * 2;
+        found *v = realloc(k->objects, cap * sizeof *v);
+        ER_ASSERT(v != NULL);
+        k->objects = v;
+        k->objects_cap = cap;
+    }
+    k->objects[k->objects_n++] = (found){.key = er_str_dup(row->key),
+                                         .value = er_str_dup(row->value),
+                                         .key_n = row->key.n,
+                                         .value_n = row->value.n};
+}
+
 static void take_row(void *arg, const er_store_row *row) {
     kept *k = find(arg, row->stream);
     size_t rows;
-    if (k != NULL && row->key.n == 0 &&
-        er_point_parse(row->value, &k->stored, &rows, NULL) == ER_OK) {
+    if (k != NULL && row->key.n > 0) {
+        keep_object(k, row);
+    } else if (k != NULL && er_point_parse(row->value, &k->stored, &rows, NULL) == ER_OK) {
         k->is_read = true;
         atomic_store(&k->confirmed, k->stored.written);
         k->written = k->stored;
@@ -236,30 +274,47 @@ static void say_outcome(const er_state *state, er_store_outcome outcome, const e
     }
 }
 
+/* What was opened, or not, is what streams start from. */
+static void settle_open(er_state *state, er_store_outcome outcome, er_err *err) {
+    state->is_lost = outcome == ER_STORE_FAILED;
+    if (state->store != NULL) {
+        memcpy(state->key, er_store_key(state->store), sizeof state->key);
+    }
+    if (state->store != NULL && !read_store(state, err)) {
+        er_store_close(state->store);
+        state->store = NULL;
+        state->is_lost = true;
+        outcome = ER_STORE_FAILED;
+    }
+    state->reopen_at = er_deadline_in(REOPEN_MS);
+    bool is_trouble = outcome == ER_STORE_FAILED || outcome == ER_STORE_READONLY;
+    phase next = outcome == ER_STORE_FAILED ? GIVEN_UP : is_trouble ? READONLY : OPEN;
+    set_phase(state, next, is_trouble ? err->msg : "");
+    say_outcome(state, outcome, err);
+}
+
+/* Rests before the next look at a store that another router has; true: we are to end. */
+static bool rest_locked(er_state *state) {
+    er_lock(&state->lock);
+    if (!state->stops) {
+        (void)er_cond_wait_until(&state->changed, &state->lock, er_deadline_in(LOCKED_AGAIN_MS));
+    }
+    bool ends = state->stops;
+    er_unlock(&state->lock);
+    return ends;
+}
+
 /* Waits for one that another router has; false: we are to end. */
 static bool first_open(er_state *state) {
     int64_t said = INT64_MIN;
-    for (;;) {
+    do {
         er_err err = {0};
         er_lock(&state->lock); /* each look at it may hang, also the one that gets the lock */
         state->patience = er_deadline_in(OPEN_WAIT_MS);
         er_unlock(&state->lock);
         er_store_outcome outcome = open_store(state, false, &err);
         if (outcome != ER_STORE_LOCKED) {
-            state->is_lost = outcome == ER_STORE_FAILED;
-            if (state->store != NULL && !read_store(state, &err)) {
-                er_store_close(state->store);
-                state->store = NULL;
-                state->is_lost = true;
-                outcome = ER_STORE_FAILED;
-            }
-            state->reopen_at = er_deadline_in(REOPEN_MS);
-            set_phase(state,
-                      outcome == ER_STORE_FAILED     ? GIVEN_UP
-                      : outcome == ER_STORE_READONLY ? READONLY
-                                                     : OPEN,
-                      outcome == ER_STORE_FAILED || outcome == ER_STORE_READONLY ? err.msg : "");
-            say_outcome(state, outcome, &err);
+            settle_open(state, outcome, &err);
             return true;
         }
         set_phase(state, LOCKED, err.msg);
@@ -268,17 +323,8 @@ static bool first_open(er_state *state) {
             ER_LOG(ER_LOG_WARNING, "state", "waiting for a state store that another process has",
                    ER_LS("path", state->settings->path), ER_LS("error", err.msg));
         }
-        er_lock(&state->lock);
-        if (!state->stops) {
-            (void)er_cond_wait_until(&state->changed, &state->lock,
-                                     er_deadline_in(LOCKED_AGAIN_MS));
-        }
-        bool ends = state->stops;
-        er_unlock(&state->lock);
-        if (ends) {
-            return false;
-        }
-    }
+    } while (!rest_locked(state));
+    return false;
 }
 
 /* A disk that was full, a volume that came late: what we know is written as soon as it can be. */
@@ -292,7 +338,11 @@ static void reopen(er_state *state) {
         return;
     }
     for (size_t i = 0; i < state->n; i++) {
-        state->v[i].was_written = false;
+        kept *k = &state->v[i];
+        k->was_written = false;
+        if (outcome != ER_STORE_SOUND) {
+            k->source.anew(k->source.arg);
+        }
     }
     set_phase(state, OPEN, "");
     say_outcome(state, outcome, &err);
@@ -311,27 +361,64 @@ static bool is_due(const kept *k, const er_point *point, bool last) {
            point->watched_until - k->written.watched_until >= WATCHED_EVERY_US;
 }
 
-/* Collects what changed; the rows' values live in values, one a row. */
-static size_t collect(er_state *state, er_store_row *rows, er_buf *values, er_point *points,
-                      size_t *which, bool last) {
+/* What one stream has to be written, in one round. */
+typedef struct entry {
+    kept *k;
+    er_point point;
+    er_state_changes changes;
+} entry;
+
+static size_t collect(er_state *state, entry *entries, bool last) {
     size_t n = 0;
     for (size_t i = 0; i < state->n; i++) {
         kept *k = &state->v[i];
-        if (!k->source.collect(k->source.arg, &points[n])) {
+        entry *e = &entries[n];
+        *e = (entry){.k = k};
+        if (!k->source.collect(k->source.arg, &e->point, &e->changes)) {
             continue;
         }
-        if (!is_due(k, &points[n], last)) {
+        if (e->changes.n == 0 && !e->changes.clears && !is_due(k, &e->point, last)) {
+            k->source.done(k->source.arg, &e->changes, true);
             atomic_store(&k->confirmed, er_time_now());
             continue;
         }
-        points[n].written = er_time_now();
-        er_buf_init(&values[n], POINT_MAX_BYTES);
-        er_point_json(&points[n], 0, &values[n]);
-        rows[n] =
-            (er_store_row){.stream = er_str_of(k->source.name), .value = er_buf_str(&values[n])};
-        which[n++] = i;
+        e->point.written = er_time_now();
+        n++;
     }
     return n;
+}
+
+/* The objects first: the point says how many there are. */
+static er_status put_entry(er_state *state, const entry *e, er_err *err) {
+    er_str stream = er_str_of(e->k->source.name);
+    er_status status = e->changes.clears ? er_store_clear(state->store, stream, err) : ER_OK;
+    for (size_t i = 0; i < e->changes.n && status == ER_OK; i++) {
+        const er_state_change *change = &e->changes.v[i];
+        status =
+            er_store_put(state->store, &(er_store_row){stream, change->key, change->value}, err);
+    }
+    size_t rows = 0;
+    if (status == ER_OK) {
+        status = er_store_count(state->store, stream, &rows, err);
+    }
+    if (status == ER_OK) {
+        er_buf value;
+        er_buf_init(&value, POINT_MAX_BYTES);
+        er_point_json(&e->point, rows, &value);
+        status = er_store_put(state->store,
+                              &(er_store_row){.stream = stream, .value = er_buf_str(&value)}, err);
+        er_buf_fini(&value);
+    }
+    return status;
+}
+
+static er_status put_entries(er_state *state, const entry *entries, size_t n, er_err *err) {
+    er_status status = er_store_begin(state->store, err);
+    for (size_t i = 0; i < n && status == ER_OK; i++) {
+        status = put_entry(state, &entries[i], err);
+    }
+    er_status ended = er_store_end(state->store, status == ER_OK, err);
+    return status == ER_OK ? ended : status;
 }
 
 /* A file without what is beside it may be older, which costs repeats; but it must not tell of a
@@ -340,13 +427,13 @@ static void settle_marks(er_state *state) {
     state->marks_moved = state->marks_moved && !er_store_checkpoint(state->store);
 }
 
-static void written(er_state *state, const er_point *points, const size_t *which, size_t n) {
+static void written(er_state *state, const entry *entries, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        kept *k = &state->v[which[i]];
-        state->marks_moved |= !k->was_written || k->written.mark != points[i].mark;
-        k->written = points[i];
+        kept *k = entries[i].k;
+        state->marks_moved |= !k->was_written || k->written.mark != entries[i].point.mark;
+        k->written = entries[i].point;
         k->was_written = true;
-        atomic_store(&k->confirmed, points[i].written);
+        atomic_store(&k->confirmed, k->written.written);
     }
     er_counter_inc(state->metrics.writes);
     if (state->phase != OPEN) { /* the keeper alone changes it */
@@ -372,17 +459,18 @@ static bool write_round(er_state *state, bool last) {
     if (state->store == NULL || !er_store_is_writable(state->store)) {
         return false;
     }
-    er_store_row *rows = er_xcalloc(state->n + 1, sizeof *rows);
-    er_buf *values = er_xcalloc(state->n + 1, sizeof *values);
-    er_point *points = er_xcalloc(state->n + 1, sizeof *points);
-    size_t *which = er_xcalloc(state->n + 1, sizeof *which);
+    entry *entries = er_xcalloc(state->n + 1, sizeof *entries);
     er_err err = {0};
     bool good = true;
-    size_t n = collect(state, rows, values, points, which, last);
+    size_t n = collect(state, entries, last);
     if (n > 0) {
-        good = er_store_write(state->store, rows, n, &err) == ER_OK;
+        good = put_entries(state, entries, n, &err) == ER_OK;
+        for (size_t i = 0; i < n; i++) {
+            const er_state_source *source = &entries[i].k->source;
+            source->done(source->arg, &entries[i].changes, good);
+        }
         if (good) {
-            written(state, points, which, n);
+            written(state, entries, n);
         } else {
             not_written(state, &err);
         }
@@ -390,13 +478,7 @@ static bool write_round(er_state *state, bool last) {
     if (good) {
         settle_marks(state);
     }
-    for (size_t i = 0; i < n; i++) {
-        er_buf_fini(&values[i]);
-    }
-    free(rows);
-    free(values);
-    free(points);
-    free(which);
+    free(entries);
     return good;
 }
 
@@ -490,6 +572,26 @@ er_stored er_state_get(er_state *state, const char *name, er_point *out) {
     }
     *out = k->stored;
     return k->stored.mark == ER_POINT_FIRST ? ER_STORED_NOTHING : ER_STORED_POINT;
+}
+
+void er_state_objects(er_state *state, const char *name,
+                      void (*object)(void *arg, er_str key, er_str value), void *arg) {
+    kept *k = find(state, er_str_of(name));
+    for (size_t i = 0; k != NULL && i < k->objects_n; i++) {
+        const found *f = &k->objects[i];
+        object(arg, (er_str){f->key, f->key_n}, (er_str){f->value, f->value_n});
+    }
+    if (k != NULL) {
+        drop_objects(k);
+    }
+}
+
+bool er_state_is_keeping(const er_state *state) {
+    return er_state_is_kept(state->settings);
+}
+
+er_str er_state_key(const er_state *state) {
+    return (er_str){(const char *)state->key, sizeof state->key};
 }
 
 bool er_state_write_now(er_state *state, er_deadline until) {

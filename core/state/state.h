@@ -28,13 +28,32 @@ bool er_state_is_kept(const er_state_settings *settings);
 
 typedef struct er_state er_state;
 
+/* One object: key is its uid; value's p NULL: to be forgotten. At most 1 MiB. */
+typedef struct er_state_change {
+    er_str key, value;
+} er_state_change;
+
+/* What is to be stored of a stream beside its point: the objects that it remembers. */
+typedef struct er_state_changes {
+    bool clears;        /* first: everything that was stored of them goes */
+    er_state_change *v; /* borrowed until done */
+    size_t n;
+} er_state_changes;
+
 /* A stream, as the keeper sees it. */
 typedef struct er_state_source {
     const char *name; /* "events", "events/NAMESPACE" */
     void *arg;
-    /* What is to be stored now; false: nothing to say yet. Must not wait. */
-    bool (*collect)(void *arg, er_point *out);
+    /* What is to be stored now, in one transaction; false: nothing to say yet. Must not wait. done
+     * follows, in the same round, with what came of it. */
+    bool (*collect)(void *arg, er_point *out, er_state_changes *changes);
+    void (*done)(void *arg, er_state_changes *changes, bool written);
+    /* The file is another one: everything that is stored must come again, with a clear. */
+    void (*anew)(void *arg);
 } er_state_source;
+
+/* False: nothing is kept, so nothing need be gathered. */
+bool er_state_is_keeping(const er_state *state);
 
 er_state *er_state_new(const er_state_settings *settings, er_metrics *metrics);
 void er_state_add(er_state *state, const er_state_source *source);
@@ -50,6 +69,16 @@ typedef enum er_stored {
     ER_STORED_LOST,    /* there was a store, but nothing usable in it for this stream */
 } er_stored;
 er_stored er_state_get(er_state *state, const char *name, er_point *out);
+
+/* Tells each object that was stored of the stream, once, after a POINT that is used: then they are
+ * dropped here. The stream's own thread. */
+void er_state_objects(er_state *state, const char *name,
+                      void (*object)(void *arg, er_str key, er_str value), void *arg);
+
+/* 32 random bytes, made with the store and kept in it, for hashes that must not be guessed; without
+ * a store made anew at each start. After er_state_wait. */
+#define ER_STATE_KEY_BYTES 32
+er_str er_state_key(const er_state *state);
 
 /* Has all sources collected and written now; false: not by then. */
 bool er_state_write_now(er_state *state, er_deadline until);

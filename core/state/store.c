@@ -63,33 +63,53 @@ static void bind(sqlite3_stmt *statement, int i, er_str text) {
     (void)sqlite3_bind_blob(statement, i, text.n == 0 ? "" : text.p, (int)text.n, SQLITE_STATIC);
 }
 
-static er_status write_row(er_store *store, sqlite3_stmt *put, sqlite3_stmt *drop,
-                           const er_store_row *row, er_err *err) {
-    sqlite3_stmt *statement = row->value.p == NULL ? drop : put;
+er_status er_store_put(er_store *store, const er_store_row *row, er_err *err) {
+    bool drops = row->value.p == NULL;
+    sqlite3_stmt *statement = NULL;
+    er_status status =
+        prepare(store,
+                drops ? "DELETE FROM entry WHERE stream=? AND key=?"
+                      : "INSERT OR REPLACE INTO entry(stream,key,value,crc) VALUES(?,?,?,?)",
+                &statement, err);
+    if (status != ER_OK) {
+        return status;
+    }
     bind(statement, 1, row->stream);
     bind(statement, 2, row->key);
-    if (statement == put) {
+    if (!drops) {
         bind(statement, 3, row->value);
         (void)sqlite3_bind_int64(statement, 4, checksum(row));
     }
     int rc = sqlite3_step(statement);
-    (void)sqlite3_reset(statement);
-    return rc == SQLITE_DONE ? ER_OK : failed(store, rc, "write it", err);
+    status = rc == SQLITE_DONE ? ER_OK : failed(store, rc, "write it", err);
+    (void)sqlite3_finalize(statement);
+    return status;
 }
 
-static er_status write_rows(er_store *store, const er_store_row *rows, size_t n, er_err *err) {
-    sqlite3_stmt *put = NULL;
-    sqlite3_stmt *drop = NULL;
-    er_status status = prepare(
-        store, "INSERT OR REPLACE INTO entry(stream,key,value,crc) VALUES(?,?,?,?)", &put, err);
+er_status er_store_clear(er_store *store, er_str stream, er_err *err) {
+    sqlite3_stmt *statement = NULL;
+    er_status status =
+        prepare(store, "DELETE FROM entry WHERE stream=? AND key!=x''", &statement, err);
     if (status == ER_OK) {
-        status = prepare(store, "DELETE FROM entry WHERE stream=? AND key=?", &drop, err);
+        bind(statement, 1, stream);
+        int rc = sqlite3_step(statement);
+        status = rc == SQLITE_DONE ? ER_OK : failed(store, rc, "write it", err);
     }
-    for (size_t i = 0; i < n && status == ER_OK; i++) {
-        status = write_row(store, put, drop, &rows[i], err);
+    (void)sqlite3_finalize(statement);
+    return status;
+}
+
+er_status er_store_count(er_store *store, er_str stream, size_t *rows, er_err *err) {
+    sqlite3_stmt *statement = NULL;
+    er_status status =
+        prepare(store, "SELECT count(*) FROM entry WHERE stream=? AND key!=x''", &statement, err);
+    if (status == ER_OK) {
+        bind(statement, 1, stream);
+        int rc = sqlite3_step(statement);
+        *rows = rc == SQLITE_ROW ? (size_t)sqlite3_column_int64(statement, 0) : 0;
+        status = rc == SQLITE_ROW ? ER_OK : failed(store, rc, "read it", err);
     }
-    (void)sqlite3_finalize(put);
-    (void)sqlite3_finalize(drop);
+    (void)sqlite3_finalize(statement);
     return status;
 }
 
@@ -104,21 +124,26 @@ static er_status check_place(const er_store *store, er_err *err) {
                : er_err_set(err, ER_E_INVAL, "%s: removed or replaced while it was in use", path);
 }
 
-er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er_err *err) {
+er_status er_store_begin(er_store *store, er_err *err) {
     er_status status = check_place(store, err);
-    if (status == ER_OK) {
-        status = exec(store, "BEGIN IMMEDIATE", "write it", err);
-    }
-    if (status == ER_OK) {
-        status = write_rows(store, rows, n, err);
-    }
-    if (status == ER_OK) {
-        status = exec(store, "COMMIT", "write it", err);
-    }
+    return status == ER_OK ? exec(store, "BEGIN IMMEDIATE", "write it", err) : status;
+}
+
+er_status er_store_end(er_store *store, bool good, er_err *err) {
+    er_status status = good ? exec(store, "COMMIT", "write it", err) : ER_E_IO;
     if (status != ER_OK && sqlite3_get_autocommit(store->db) == 0) {
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     }
     return status;
+}
+
+er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er_err *err) {
+    er_status status = er_store_begin(store, err);
+    for (size_t i = 0; i < n && status == ER_OK; i++) {
+        status = er_store_put(store, &rows[i], err);
+    }
+    er_status ended = er_store_end(store, status == ER_OK, err);
+    return status == ER_OK ? ended : status;
 }
 
 bool er_store_checkpoint(er_store *store) {
@@ -251,29 +276,52 @@ static er_status content_check(er_store *store, er_err *err) {
     return status;
 }
 
-/* The version of the tables stands in a row with a checksum: a flipped bit is not taken for a file
- * of a newer program. */
-static er_status schema_of(er_store *store, int64_t *version, er_err *err) {
+/* One of the store's own rows; damaged when it is not there. */
+static er_status read_own(er_store *store, const char *key, er_buf *out, er_err *err) {
     sqlite3_stmt *statement = NULL;
-    er_status status = prepare(
-        store, "SELECT value,crc FROM entry WHERE stream=x'' AND key=CAST('schema' AS BLOB)",
-        &statement, err);
+    er_status status =
+        prepare(store, "SELECT value,crc FROM entry WHERE stream=x'' AND key=?", &statement, err);
     if (status == ER_OK) {
+        bind(statement, 1, er_str_of(key));
         int rc = sqlite3_step(statement);
-        er_store_row row = {ER_STR(META), ER_STR("schema"),
+        er_store_row row = {ER_STR(META), er_str_of(key),
                             rc == SQLITE_ROW ? column(statement, 0) : (er_str){0}};
-        uint64_t v = 0;
-        bool sound = rc == SQLITE_ROW && sqlite3_column_int64(statement, 1) == checksum(&row) &&
-                     er_parse_u64(row.value, &v) && v >= 1 && v < INT64_MAX;
-        *version = (int64_t)v;
         if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
             status = failed(store, rc, "read it", err);
-        } else if (!sound) {
+        } else if (rc != SQLITE_ROW || sqlite3_column_int64(statement, 1) != checksum(&row)) {
             status = er_err_set(err, ER_E_INVAL, "%s/state.db: damaged: not a store of ours",
                                 store->directory);
+        } else {
+            er_buf_put_str(out, row.value);
         }
     }
     (void)sqlite3_finalize(statement);
+    return status;
+}
+
+/* The version of the tables and the key stand in rows with a checksum: a flipped bit is not taken
+ * for a file of a newer program, nor for another key. */
+static er_status read_owns(er_store *store, int64_t *version, er_err *err) {
+    er_buf text;
+    er_buf_init(&text, 1024);
+    uint64_t v = 0;
+    er_status status = read_own(store, "schema", &text, err);
+    if (status == ER_OK && (!er_parse_u64(er_buf_str(&text), &v) || v < 1 || v >= INT64_MAX)) {
+        status = er_err_set(err, ER_E_INVAL, "%s/state.db: damaged: not a store of ours",
+                            store->directory);
+    }
+    *version = (int64_t)v;
+    er_buf_clear(&text);
+    if (status == ER_OK && v == ER_STORE_SCHEMA) {
+        status = read_own(store, "key", &text, err);
+        if (status == ER_OK && text.len == sizeof store->key) {
+            memcpy(store->key, text.p, sizeof store->key);
+        } else if (status == ER_OK) {
+            status = er_err_set(err, ER_E_INVAL, "%s/state.db: damaged: its key is none",
+                                store->directory);
+        }
+    }
+    er_buf_fini(&text);
     return status;
 }
 
@@ -292,7 +340,7 @@ static er_status check(er_store *store, er_err *err) {
     int64_t version = 0;
     er_status status = content_check(store, err);
     if (status == ER_OK) {
-        status = schema_of(store, &version, err);
+        status = read_owns(store, &version, err);
     }
     return status == ER_OK ? migrate(store, version, err) : status;
 }
@@ -318,6 +366,10 @@ void er_store_close(er_store *store) {
         er_store_unlock(store->lock);
         free(store);
     }
+}
+
+const unsigned char *er_store_key(const er_store *store) {
+    return store->key;
 }
 
 bool er_store_is_writable(const er_store *store) {
@@ -347,7 +399,14 @@ static er_status make(er_store *store, const er_store_row *rows, size_t n, er_er
     char path[ER_STORE_PATH_MAX];
     char version[16];
     (void)snprintf(version, sizeof version, "%d", ER_STORE_SCHEMA);
-    const er_store_row schema = {ER_STR(META), ER_STR("schema"), er_str_of(version)};
+    unsigned char key[ER_STORE_KEY_BYTES];
+    if (getentropy(key, sizeof key) != 0) {
+        return er_err_set(err, ER_E_IO, "%s: the system has no random bytes", store->directory);
+    }
+    const er_store_row own[] = {
+        {ER_STR(META), ER_STR("schema"), er_str_of(version)},
+        {ER_STR(META), ER_STR("key"), {(const char *)key, sizeof key}},
+    };
     er_status status = er_store_unlink(store->directory, "state.db.new", true, err);
     if (status == ER_OK) {
         status = open_db(store, er_store_path(store->directory, "state.db.new", path),
@@ -357,7 +416,7 @@ static er_status make(er_store *store, const er_store_row *rows, size_t n, er_er
         status = exec(store, tables, "make it", err);
     }
     if (status == ER_OK) {
-        status = er_store_write(store, &schema, 1, err);
+        status = er_store_write(store, own, 2, err);
     }
     if (status == ER_OK) {
         status = er_store_write(store, rows, n, err);

@@ -13,6 +13,7 @@ typedef struct er_store er_store;
 
 #define ER_STORE_VALUE_MAX (1u << 20)
 #define ER_STORE_PATH_MAX  4096
+#define ER_STORE_KEY_BYTES 32
 
 typedef enum er_store_outcome {
     ER_STORE_FAILED,   /* cannot be used; err says why. The content, if any, is not known */
@@ -43,6 +44,8 @@ er_store_outcome er_store_open(const char *directory, const er_store_seed *seed,
 er_status er_store_open_readonly(const char *directory, er_store **out, er_err *err);
 void er_store_close(er_store *store);
 bool er_store_is_writable(const er_store *store);
+/* ER_STORE_KEY_BYTES random bytes, made with the file. */
+const unsigned char *er_store_key(const er_store *store);
 
 /* Tells of each row of the streams that are sound, in order of stream and key. Rows of a stream
  * with damage are forgotten; *voided counts such streams. rows_of: how many other rows the value of
@@ -56,8 +59,16 @@ typedef struct er_store_reader {
 er_status er_store_read(er_store *store, const er_store_reader *reader, size_t *voided,
                         er_err *err);
 
-/* In one transaction. A value whose p is NULL removes the row. Errors: ER_E_IO, ER_E_INVAL
- * (damaged, or the file was taken away); nothing was written. */
+/* A transaction: begin, puts and clears, end. Once one of them has failed, end undoes all.
+ * A value whose p is NULL removes the row; clear removes all of a stream but its empty key; count
+ * says how many there are. Errors: ER_E_IO, ER_E_INVAL (damaged, or the file was taken away). */
+er_status er_store_begin(er_store *store, er_err *err);
+er_status er_store_put(er_store *store, const er_store_row *row, er_err *err);
+er_status er_store_clear(er_store *store, er_str stream, er_err *err);
+er_status er_store_count(er_store *store, er_str stream, size_t *rows, er_err *err);
+/* good: whether all of it went well; false undoes it. */
+er_status er_store_end(er_store *store, bool good, er_err *err);
+/* n puts in one transaction. */
 er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er_err *err);
 /* Moves what was written from beside the file into it, on disk: no loss of what is beside it, and
  * no power failure, takes it back. False: not all of it, for now. */

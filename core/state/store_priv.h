@@ -12,6 +12,7 @@ struct er_store {
     int lock; /* descriptor; -1: opened for reading */
     dev_t device;
     ino_t inode; /* of the file that is open */
+    unsigned char key[ER_STORE_KEY_BYTES];
     char directory[ER_STORE_PATH_MAX];
 };
 

@@ -6,7 +6,7 @@
 
 /* ---- records ---- */
 
-static bool emit(er_stream *s, er_draft *draft, er_slot *slot, er_str version) {
+bool er_stream_emit(er_stream *s, er_draft *draft, er_slot *slot, er_str version) {
     draft->rec.cluster = er_str_of(s->cluster);
     er_record *rec = er_record_seal(&draft->rec);
     if (rec == NULL) {
@@ -46,7 +46,7 @@ er_status er_stream_emit_event(er_stream *s, const er_json *object, er_slot *slo
         double lag = (double)(draft.rec.observed_time - draft.rec.time) / 1e6;
         er_histogram_observe(s->metrics.lag, lag < 0 ? 0 : lag);
     }
-    if (!emit(s, &draft, slot, event->resource_version)) {
+    if (!er_stream_emit(s, &draft, slot, event->resource_version)) {
         return er_err_set(err, ER_E_NOMEM, "no memory for a record");
     }
     return ER_OK;
@@ -72,7 +72,7 @@ void er_stream_emit_gap(er_stream *s, er_slot *slot, const char *cause, er_str f
     };
     er_buf id;
     er_buf_init(&id, 65536);
-    er_buf_putf(&id, "%s\n%s\n%s", s->cluster_id, s->path, s->query.field_selector);
+    er_buf_putf(&id, "%s\n%s\n%s", s->cluster_id, s->path, s->selector);
     er_draft draft;
     er_draft_gap(&part, er_buf_str(&id), s->gap_n, now, &draft);
     er_buf_fini(&id);
@@ -82,7 +82,7 @@ void er_stream_emit_gap(er_stream *s, er_slot *slot, const char *cause, er_str f
     ER_LOG(ER_LOG_ERROR, "watch", "versions are missing, a gap record says it",
            ER_LS("watch", s->name), ER_LS("cause", cause), ER_LS("fromVersion", s->gap_from),
            ER_LT("toVersion", to_version));
-    (void)emit(s, &draft, slot, (er_str){0});
+    (void)er_stream_emit(s, &draft, slot, (er_str){0});
 }
 
 void er_stream_skipped(er_stream *s, er_slot *slot, const char *cause, const char *detail) {
@@ -168,7 +168,9 @@ static void event_frame(er_stream *s, er_frame_type type, const er_json *object)
 
 bool er_stream_frame(er_stream *s, char *line, size_t n) {
     er_err err;
-    n = er_json_drop_array(line, n, "managedFields"); /* half of the bytes, and never in a record */
+    if (!s->options.resource->has_authors) { /* half of the bytes, and never in a record */
+        n = er_json_drop_array(line, n, "managedFields");
+    }
     if (er_json_parse(&s->doc, line, n, &err) != ER_OK) {
         er_stream_served(s);
         er_counter_inc(s->metrics.frames[ER_FRAME_UNKNOWN]);
@@ -187,7 +189,7 @@ bool er_stream_frame(er_stream *s, char *line, size_t n) {
         ER_LOG(ER_LOG_WARNING, "watch", "a frame of unknown type was ignored",
                ER_LS("watch", s->name), ER_LT("type", er_json_get_str(s->doc.root, "type")));
     } else {
-        event_frame(s, type, object);
+        (s->options.resource->look == NULL ? event_frame : er_stream_object_frame)(s, type, object);
     }
     return !s->gives_up && !er_stream_stopping(s);
 }

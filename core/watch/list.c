@@ -53,6 +53,7 @@ typedef struct list_run {
     er_stream *s;
     er_slot *slot;
     hash_set seen;                 /* (uid, version) pairs queued by this list */
+    er_blobs present;              /* uids of this attempt; of what is remembered only */
     char from[ER_VERSION_MAX];     /* the last version received before the list */
     char gap_from[ER_VERSION_MAX]; /* the same; of a list that was due at the start, as stored */
     er_time from_time;             /* known complete up to here */
@@ -79,12 +80,34 @@ static bool is_wanted(const list_run *run, er_str version) {
     return er_version_cmp(version, er_str_of(run->from)) > 0;
 }
 
+/* A list that stands for frames we did not get is compared with what is remembered; one of a store
+ * that knows nothing, or that went back, is where remembering begins. */
+static bool compares(const list_run *run) {
+    er_list_cause cause = run->s->list_cause;
+    return cause == ER_LIST_EXPIRED || cause == ER_LIST_ERRORS;
+}
+
+static void list_object(list_run *run, er_str uid, er_str version) {
+    er_stream *s = run->s;
+    er_err err = {0};
+    er_blobs_put(&run->present, er_blob_new(uid, (er_str){0}));
+    er_sight sight = compares(run) ? ER_SIGHT_LISTED : ER_SIGHT_BASELINE;
+    if (er_stream_look(s, sight, s->doc.root, uid, run->slot, version, &err) != ER_OK) {
+        er_stream_skipped(s, run->slot, "undecodable", err.msg);
+        return;
+    }
+    run->queued++;
+    run->queued_since++;
+}
+
 /* text: within the page's buffer, which is ours to change (see er_json_parse). */
 static void list_item(list_run *run, char *text, size_t n) {
     er_stream *s = run->s;
     er_err err;
     er_counter_inc(s->metrics.list_items);
-    n = er_json_drop_array(text, n, "managedFields");
+    if (!s->options.resource->has_authors) {
+        n = er_json_drop_array(text, n, "managedFields");
+    }
     if (er_json_parse(&s->doc, text, n, &err) != ER_OK) {
         er_stream_skipped(s, run->slot, "undecodable", err.msg);
         return;
@@ -94,6 +117,10 @@ static void list_item(list_run *run, char *text, size_t n) {
     er_str version = er_json_get_str(meta, "resourceVersion");
     if (!er_version_valid(version) || uid.n == 0) {
         er_stream_skipped(s, run->slot, "undecodable", "no usable uid or resourceVersion");
+        return;
+    }
+    if (s->options.resource->look != NULL) {
+        list_object(run, uid, version);
         return;
     }
     uint64_t hash = er_hash(er_hash(ER_HASH_SEED, uid.p, uid.n), version.p, version.n);
@@ -127,6 +154,7 @@ static void forget_old_versions(list_run *run) {
     er_stream *s = run->s;
     if (run->is_rewound && !er_str_eqc(er_tracker_last(s->tracker), "0")) {
         er_slot_give_back(run->slot);
+        er_blobs_fini(&s->memory); /* versions repeat: nothing can be compared */
         er_stream_mark_rewound(s);
         run->slot = er_tracker_open(s->tracker, (er_str){0});
         s->last_uid = 0;
@@ -135,7 +163,7 @@ static void forget_old_versions(list_run *run) {
 
 /* With startFrom: now, the first list is only asked for its version. */
 static bool emits_items(const er_stream *s) {
-    return s->list_cause != ER_LIST_START ||
+    return s->options.resource->look != NULL || s->list_cause != ER_LIST_START ||
            s->options.settings->events.start_from == ER_START_BEGINNING;
 }
 
@@ -143,6 +171,9 @@ static void take_page(list_run *run, const er_kube_page *page) {
     er_stream *s = run->s;
     look_for_rewind(run, er_str_of(page->version));
     forget_old_versions(run);
+    if (run->cont == NULL) { /* the first page of an attempt */
+        er_blobs_fini(&run->present);
+    }
     if (run->first_version[0] == '\0') {
         memcpy(run->first_version, page->version, ER_VERSION_MAX);
     }
@@ -239,6 +270,11 @@ static bool is_just_now(er_time t) {
     return ago <= COMPLETE_WITHIN_US && ago >= -COMPLETE_WITHIN_US;
 }
 
+/* Of what is remembered the list itself shows whether anything is missing. */
+static bool is_whole_without(const list_run *run) {
+    return run->was_complete || (run->s->options.resource->look != NULL && !run->s->shows_gap);
+}
+
 static void emit_gaps(list_run *run) {
     er_stream *s = run->s;
     er_str to = er_str_of(run->version);
@@ -248,7 +284,7 @@ static void emit_gaps(list_run *run) {
     } else if (s->list_cause == ER_LIST_NO_STATE) {
         er_stream_emit_gap(s, run->slot, "noState", (er_str){0}, to, run->from_time,
                            (int64_t)run->queued);
-    } else if (s->list_cause != ER_LIST_START && !run->was_complete) {
+    } else if (s->list_cause != ER_LIST_START && !is_whole_without(run)) {
         er_stream_emit_gap(s, run->slot, "expired", er_str_of(run->from), to, run->from_time,
                            (int64_t)run->queued);
     } else {
@@ -275,9 +311,14 @@ bool er_stream_list(er_stream *s) {
         er_stream_mark_rewound(s); /* at once: when the list comes the store may have caught up */
     }
     run.slot = er_tracker_open(s->tracker, (er_str){0});
+    s->shows_gap = false;
     atomic_store(&s->stage, ER_STAGE_LISTING);
     bool is_whole = read_pages(&run);
     if (is_whole) {
+        if (s->options.resource->look != NULL &&
+            er_stream_forget_unseen(s, &run.present, compares(&run), run.slot) > 0) {
+            s->shows_gap = true;
+        }
         emit_gaps(&run);
         er_tracker_advance(s->tracker, er_str_of(run.version));
         er_slot_give_back(run.slot);
@@ -291,6 +332,7 @@ bool er_stream_list(er_stream *s) {
     er_flow_wake(s->options.flow);
     /* A list that did not end keeps its slot: the resume point must not pass it. */
     free(run.seen.v);
+    er_blobs_fini(&run.present);
     free(run.cont);
     return is_whole;
 }

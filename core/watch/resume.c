@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "watch/stream_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MARK_MS 2000 /* how long a rewind waits for the store */
@@ -22,8 +23,9 @@ static const char *unusable(const er_stream *s, const er_point *found) {
     if (strcmp(found->cluster_id, s->cluster_id) != 0 && found->cluster_id[0] != '\0') {
         return "it is of another cluster";
     }
-    if (found->mark == ER_POINT_RESUME && strcmp(found->selector, s->query.field_selector) != 0) {
-        return "it was written for another fieldSelector";
+    if (found->mark == ER_POINT_RESUME && strcmp(found->selector, s->selector) != 0) {
+        return s->options.resource->look == NULL ? "it was written for another fieldSelector"
+                                                 : "it was written for another labelSelector";
     }
     bool lists = found->mark == ER_POINT_LIST;
     if (found->mark == ER_POINT_RESUME && !er_version_valid(er_str_of(found->version))) {
@@ -34,9 +36,17 @@ static const char *unusable(const er_stream *s, const er_point *found) {
                : NULL;
 }
 
+static void found_object(void *arg, er_str key, er_str value) {
+    er_stream *s = arg;
+    er_blob *blob = er_blob_new(key, value);
+    er_tracker_found(s->tracker, er_blob_ref(blob));
+    er_blobs_put(&s->memory, blob);
+}
+
 static void start_resumed(er_stream *s, const er_point *found) {
     ER_LOG(ER_LOG_INFO, "watch", "going on from the stored resume point", ER_LS("watch", s->name),
            ER_LS("version", found->version));
+    er_state_objects(s->options.state, s->name, found_object, s);
     er_tracker_advance(s->tracker, er_str_of(found->version));
     s->next = ER_NEXT_PROBE;
 }
@@ -77,7 +87,7 @@ void er_stream_begin(er_stream *s) {
         point.watched_until = found.watched_until;
     }
     set_text(point.cluster_id, sizeof point.cluster_id, s->cluster_id);
-    set_text(point.selector, sizeof point.selector, s->query.field_selector);
+    set_text(point.selector, sizeof point.selector, s->selector);
     er_lock(&s->point_lock);
     s->point = point;
     s->is_begun = true;
@@ -91,14 +101,31 @@ static bool is_point(const char *version) {
     return version[0] != '\0' && strcmp(version, "0") != 0;
 }
 
-bool er_stream_collect(void *stream, er_point *out) {
+static void put_changes(er_stream *s, er_state_changes *changes) {
+    const er_blobs *taken = &s->taken;
+    *changes = (er_state_changes){.clears = s->taken_clears};
+    if (taken->n == 0) {
+        return;
+    }
+    changes->v = er_xcalloc(taken->n, sizeof *changes->v);
+    for (size_t i = 0; i < taken->cap; i++) {
+        const er_blob *blob = taken->v[i];
+        if (blob != NULL) {
+            changes->v[changes->n++] =
+                (er_state_change){blob->uid, blob->is_forgotten ? (er_str){0} : blob->bytes};
+        }
+    }
+}
+
+bool er_stream_collect(void *stream, er_point *out, er_state_changes *changes) {
     er_stream *s = stream;
     char version[ER_VERSION_MAX];
     er_lock(&s->point_lock);
     bool is_begun = s->is_begun;
     if (is_begun) {
         *out = s->point;
-        er_time until = er_tracker_resume(s->tracker, version);
+        er_time until = er_tracker_take(s->tracker, version, &s->taken, &s->taken_clears);
+        put_changes(s, changes);
         if (is_point(version)) {
             out->mark = ER_POINT_RESUME;
             out->watched_until = until;
@@ -109,6 +136,18 @@ bool er_stream_collect(void *stream, er_point *out) {
     }
     er_unlock(&s->point_lock);
     return is_begun;
+}
+
+void er_stream_stored(void *stream, er_state_changes *changes, bool written) {
+    er_stream *s = stream;
+    er_tracker_taken(s->tracker, &s->taken, s->taken_clears, written);
+    free(changes->v);
+    *changes = (er_state_changes){0};
+}
+
+void er_stream_store_anew(void *stream) {
+    er_stream *s = stream;
+    er_tracker_store_anew(s->tracker);
 }
 
 void er_stream_complete(er_stream *s, er_time until) {

@@ -41,6 +41,20 @@ static const er_field events_rows[] = {
     {.key = NULL},
 };
 
+static const er_field pods_rows[] = {
+    {.key = "enabled",
+     .type = ER_FIELD_BOOL,
+     .offset = W(pods.enabled),
+     .def = "false",
+     .help = "Watch Pods; on a large cluster they are most of what its API server sends."},
+    {.key = "labelSelector",
+     .type = ER_FIELD_STRING,
+     .offset = W(pods.label_selector),
+     .max = 4096,
+     .help = "Sent to the API server, such as team=payments."},
+    {.key = NULL},
+};
+
 const er_field er_watch_rows[] = {
     {.key = "timeout",
      .type = ER_FIELD_DURATION,
@@ -62,6 +76,10 @@ const er_field er_watch_rows[] = {
      .rows = backoff_rows,
      .help = "Between failed requests to the API server; with jitter, honouring Retry-After."},
     {.key = "events", .type = ER_FIELD_STRUCT, .rows = events_rows, .help = "The Events watch."},
+    {.key = "pods",
+     .type = ER_FIELD_STRUCT,
+     .rows = pods_rows,
+     .help = "Container restarts, and pods that fail or are evicted: records of kind restart."},
     {.key = NULL},
 };
 

@@ -328,13 +328,13 @@ static void make_names(er_stream *s, const char *namespace_) {
     er_buf path;
     er_buf_init(&name, 512);
     er_buf_init(&path, 512);
-    er_buf_puts(&name, "events");
-    er_buf_puts(&path, "/api/v1");
+    er_buf_puts(&name, s->options.resource->name);
+    er_buf_puts(&path, s->options.resource->api);
     if (namespace_ != NULL) {
         er_buf_putf(&name, "/%s", namespace_);
         er_buf_putf(&path, "/namespaces/%s", namespace_);
     }
-    er_buf_puts(&path, "/events");
+    er_buf_putf(&path, "/%s", s->options.resource->name);
     s->name = er_buf_take(&name, NULL);
     s->path = er_buf_take(&path, NULL);
     ER_ASSERT(s->name != NULL && s->path != NULL); /* names were checked at load */
@@ -345,9 +345,14 @@ er_status er_stream_new(const er_stream_options *options, er_stream **out, er_er
     const er_watch_settings *settings = options->settings;
     s->options = *options;
     make_names(s, options->namespace_);
-    s->query = (er_kube_query){.path = s->path, .field_selector = settings->events.field_selector};
+    bool is_events = options->resource->look == NULL;
+    s->query = (er_kube_query){.path = s->path,
+                               .field_selector = is_events ? settings->events.field_selector : "",
+                               .label_selector = options->label_selector};
+    const char *labels = options->label_selector == NULL ? "" : options->label_selector;
+    s->selector = is_events ? settings->events.field_selector : labels;
     s->tracker = er_tracker_new();
-    s->totals = er_totals_new();
+    s->totals = is_events ? er_totals_new() : NULL;
     er_json_doc_init(&s->doc);
     s->scratch = er_pattern_scratch_new();
     s->blocked = er_xcalloc(options->deliveries_n + 1, sizeof *s->blocked);
@@ -415,6 +420,8 @@ void er_stream_free(er_stream *s) {
     er_kube_client_free(s->client);
     er_tracker_free(s->tracker);
     er_totals_free(s->totals);
+    er_blobs_fini(&s->memory);
+    er_blobs_fini(&s->taken);
     er_json_doc_fini(&s->doc);
     er_pattern_scratch_free(s->scratch);
     er_cancel_fini(&s->cancel);

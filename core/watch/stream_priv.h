@@ -57,8 +57,12 @@ struct er_stream {
 
     er_kube_client *client;
     er_kube_query query;
+    const char *selector; /* the one of the two that the resource has; "": none */
     er_tracker *tracker; /* has its own lock */
-    er_totals *totals;
+    er_totals *totals;   /* Events only */
+    er_blobs memory;     /* of the others: each object as of the last frame read */
+    er_blobs taken;      /* the keeper's thread: being stored */
+    bool taken_clears;
     er_json_doc doc;
     er_route_scratch *scratch;
     er_emitter emitter;
@@ -68,6 +72,7 @@ struct er_stream {
     er_mutex point_lock; /* point, is_begun: read by the keeper's thread */
     er_point point;      /* what is stored while the tracker has no resume point of its own */
     bool is_begun;
+    bool shows_gap; /* the list under way shows that versions were missed */
 
     er_next next;
     er_list_cause list_cause;
@@ -105,11 +110,24 @@ bool er_stream_frame(er_stream *s, char *line, size_t n);
  * ADDED. Errors: the object is no usable Event. */
 er_status er_stream_emit_event(er_stream *s, const er_json *object, er_slot *slot, bool added,
                                bool recovered, er_err *err);
+/* Seals and emits; false: no memory for the record. */
+bool er_stream_emit(er_stream *s, er_draft *draft, er_slot *slot, er_str version);
 /* Emits a gap record after the last version; to_version may be empty. */
 void er_stream_emit_gap(er_stream *s, er_slot *slot, const char *cause, er_str from_version,
                         er_str to_version, er_time from_time, int64_t recovered);
 /* A frame or item was skipped: counts, says and records it. */
 void er_stream_skipped(er_stream *s, er_slot *slot, const char *cause, const char *detail);
+
+/* object.c: what is remembered. One look at an object, or at one that has gone (NULL): emits what
+ * changed and remembers it. slot: the running list's, or NULL for a frame of version. Errors: the
+ * object is not usable. */
+er_status er_stream_look(er_stream *s, er_sight sight, const er_json *object, er_str uid,
+                         er_slot *slot, er_str version, er_err *err);
+/* The frame's part of it. */
+void er_stream_object_frame(er_stream *s, er_frame_type type, const er_json *object);
+/* At the end of a list: `seen` holds the uids of its last attempt. compares: those that are missing
+ * have gone, and it is said; else they are forgotten. Returns how many. */
+size_t er_stream_forget_unseen(er_stream *s, const er_blobs *seen, bool compares, er_slot *slot);
 
 /* list.c: lists everything and emits it as the cause demands. False: it was cancelled. */
 bool er_stream_list(er_stream *s);

@@ -10,6 +10,7 @@ struct er_slot {
     atomic_uint owed;
     bool is_stale; /* opened before the store was rewound */
     er_time opened, complete_until;
+    er_blobs updates; /* what its frame, and settled ones behind it, have changed */
     char lower[ER_VERSION_MAX];
 };
 
@@ -20,6 +21,9 @@ struct er_tracker {
     char last[ER_VERSION_MAX];
     char before_last[ER_VERSION_MAX]; /* the last version lower than last */
     er_time complete_until;
+    er_blobs ready; /* may be stored with the resume point */
+    bool clears;    /* and everything stored before is void */
+    er_blobs stored;
 };
 
 static void copy_version(char out[ER_VERSION_MAX], er_str version) {
@@ -43,9 +47,12 @@ void er_tracker_free(er_tracker *t) {
     }
     while (t->oldest != NULL) {
         er_slot *next = t->oldest->next;
+        er_blobs_fini(&t->oldest->updates);
         free(t->oldest);
         t->oldest = next;
     }
+    er_blobs_fini(&t->ready);
+    er_blobs_fini(&t->stored);
     er_mutex_fini(&t->lock);
     free(t);
 }
@@ -54,7 +61,10 @@ static er_slot *slot_of(er_ack *ack) {
     return (er_slot *)(void *)ack;
 }
 
-static void unlink_locked(er_tracker *t, const er_slot *slot) {
+/* Merging further back would let a crash repeat a record with another difference. */
+static void unlink_locked(er_tracker *t, er_slot *slot) {
+    bool holds_back = slot->prev != NULL && !slot->prev->is_stale;
+    er_blobs_merge(holds_back ? &slot->prev->updates : &t->ready, &slot->updates);
     *(slot->prev == NULL ? &t->oldest : &slot->prev->next) = slot->next;
     *(slot->next == NULL ? &t->newest : &slot->next->prev) = slot->prev;
     t->open_n--;
@@ -114,6 +124,15 @@ void er_slot_give_back(er_slot *slot) {
     settled(&ack, 1);
 }
 
+void er_tracker_remember(er_tracker *t, er_slot *slot, er_blob *blob) {
+    er_lock(&t->lock);
+    if (slot == NULL && t->newest != NULL && !t->newest->is_stale) {
+        slot = t->newest;
+    }
+    er_blobs_put(slot == NULL ? &t->ready : &slot->updates, blob);
+    er_unlock(&t->lock);
+}
+
 void er_tracker_advance(er_tracker *t, er_str version) {
     if (er_str_eqc(version, t->last)) {
         return;
@@ -134,7 +153,10 @@ void er_tracker_rewind(er_tracker *t, er_str version) {
     er_lock(&t->lock);
     for (er_slot *slot = t->oldest; slot != NULL; slot = slot->next) {
         slot->is_stale = true;
+        er_blobs_fini(&slot->updates);
     }
+    er_blobs_fini(&t->ready);
+    t->clears = true;
     t->before_last[0] = '\0';
     copy_version(t->last, version);
     er_unlock(&t->lock);
@@ -161,13 +183,77 @@ er_time er_tracker_oldest(er_tracker *t) {
     return opened;
 }
 
-er_time er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
-    er_lock(&t->lock);
+static er_time resume_locked(const er_tracker *t, char out[ER_VERSION_MAX]) {
     const er_slot *slot = holder_locked(t);
     memcpy(out, slot == NULL ? t->last : slot->lower, ER_VERSION_MAX);
-    er_time until = slot == NULL ? t->complete_until : slot->complete_until;
+    return slot == NULL ? t->complete_until : slot->complete_until;
+}
+
+er_time er_tracker_resume(er_tracker *t, char out[ER_VERSION_MAX]) {
+    er_lock(&t->lock);
+    er_time until = resume_locked(t, out);
     er_unlock(&t->lock);
     return until;
+}
+
+er_time er_tracker_take(er_tracker *t, char version[ER_VERSION_MAX], er_blobs *out, bool *clears) {
+    er_lock(&t->lock);
+    er_time until = resume_locked(t, version);
+    *out = t->ready;
+    t->ready = (er_blobs){0};
+    *clears = t->clears;
+    t->clears = false;
+    er_unlock(&t->lock);
+    return until;
+}
+
+static void keep_stored_locked(er_tracker *t, er_blobs *taken) {
+    for (size_t i = 0; i < taken->cap; i++) {
+        er_blob *blob = taken->v[i];
+        taken->v[i] = NULL;
+        if (blob != NULL && blob->is_forgotten) {
+            er_blobs_remove(&t->stored, blob->uid);
+            er_blob_unref(blob);
+        } else if (blob != NULL) {
+            er_blobs_put(&t->stored, blob);
+        }
+    }
+    er_blobs_fini(taken);
+}
+
+void er_tracker_taken(er_tracker *t, er_blobs *taken, bool clears, bool stored) {
+    er_lock(&t->lock);
+    if (stored) {
+        if (clears) {
+            er_blobs_fini(&t->stored);
+        }
+        keep_stored_locked(t, taken);
+    } else if (t->clears) { /* void by now */
+        er_blobs_fini(taken);
+    } else {
+        er_blobs_merge(taken, &t->ready);
+        t->ready = *taken;
+        *taken = (er_blobs){0};
+        t->clears = clears;
+    }
+    er_unlock(&t->lock);
+}
+
+void er_tracker_found(er_tracker *t, er_blob *blob) {
+    er_lock(&t->lock);
+    er_blobs_put(&t->stored, blob);
+    er_unlock(&t->lock);
+}
+
+void er_tracker_store_anew(er_tracker *t) {
+    er_lock(&t->lock);
+    if (!t->clears) {
+        er_blobs_merge(&t->stored, &t->ready);
+        t->ready = t->stored;
+        t->stored = (er_blobs){0};
+        t->clears = true;
+    }
+    er_unlock(&t->lock);
 }
 
 size_t er_tracker_open_slots(er_tracker *t) {

@@ -23,6 +23,7 @@
 #include "kube/kube.h"
 #include "state/state.h"
 #include "watch/flow.h"
+#include "watch/resource.h"
 
 typedef enum er_start_from { ER_START_BEGINNING, ER_START_NOW } er_start_from;
 
@@ -36,6 +37,10 @@ typedef struct er_watch_settings { /* watch: */
         int start_from; /* er_start_from */
         char *field_selector;
     } events;
+    struct {
+        bool enabled;
+        char *label_selector;
+    } pods;
 } er_watch_settings;
 extern const er_field er_watch_rows[];
 er_status er_watch_check(const void *settings, er_err *err); /* for check_struct */
@@ -50,6 +55,9 @@ void er_identity_free(er_identity *identity);
 bool er_identity_get(er_identity *identity, const char **name, const char **id);
 
 typedef struct er_stream_options {
+    const er_resource *resource;
+    const void *look_options;   /* for resource->look */
+    const char *label_selector; /* NULL or "": none */
     const er_kube_config *kube;
     const er_watch_settings *settings;
     const char *user_agent;
@@ -73,10 +81,12 @@ bool er_stream_has_ended(er_stream *stream);
 void er_stream_join(er_stream *stream);
 void er_stream_free(er_stream *stream); /* after all deliveries were joined */
 
-/* "events" or "events/NAMESPACE". */
+/* "events" or "events/NAMESPACE"; the same with other resources. */
 const char *er_stream_name(const er_stream *stream);
 /* For er_state_source: what is to be stored of it; the keeper's thread. */
-bool er_stream_collect(void *stream, er_point *out);
+bool er_stream_collect(void *stream, er_point *out, er_state_changes *changes);
+void er_stream_stored(void *stream, er_state_changes *changes, bool written);
+void er_stream_store_anew(void *stream);
 /* For /readyz: true once the API server has answered; text says where the stream stands. */
 bool er_stream_ready(void *stream, er_buf *text);
 

@@ -63,7 +63,7 @@ def make_newer(db):
     crc = 0
     for part in (b"", b"schema", b"2"):
         crc = zlib.crc32(part, zlib.crc32(len(part).to_bytes(8, "little"), crc))
-    execute(db, f"UPDATE entry SET value=x'32', crc={crc} WHERE stream=x''")
+    execute(db, f"UPDATE entry SET value=x'32', crc={crc} WHERE stream=x'' AND key=CAST('schema' AS BLOB)")
 
 
 @pytest.mark.parametrize("what", DAMAGE)

@@ -19,13 +19,24 @@ typedef struct life { /* one process's */
     char path[512];
 } life;
 
-static bool collect(void *arg, er_point *out) {
+static bool collect(void *arg, er_point *out, er_state_changes *changes) {
+    (void)changes;
     source *s = arg;
     er_lock(&s->lock);
     *out = s->point;
     bool has_begun = s->has_begun;
     er_unlock(&s->lock);
     return has_begun;
+}
+
+static void done(void *arg, er_state_changes *changes, bool is_written) {
+    (void)arg;
+    (void)changes;
+    (void)is_written;
+}
+
+static void anew(void *arg) {
+    (void)arg;
 }
 
 static void tell(life *l, const er_point *point) {
@@ -49,7 +60,7 @@ static void begin(life *l, const scene *s) {
     er_mutex_init(&l->source.lock);
     l->metrics = er_metrics_new();
     l->state = er_state_new(&l->settings, l->metrics);
-    const er_state_source stream = {"events", &l->source, collect};
+    const er_state_source stream = {"events", &l->source, collect, done, anew};
     er_state_add(l->state, &stream);
     assert_int_equal(er_state_start(l->state, NULL), ER_OK);
 }

@@ -18,7 +18,8 @@ static int setup(void **state) {
     w->metrics = er_metrics_new();
     w->s.name = er_dup("events");
     w->s.tracker = er_tracker_new();
-    w->s.query.field_selector = "type=Warning";
+    w->s.selector = "type=Warning";
+    w->s.options.resource = er_resources[0];
     w->s.cluster_id = "c-1";
     w->s.complete_until = ER_TIME_NONE;
     w->s.options.state = er_state_new(&w->settings, w->metrics);
@@ -52,7 +53,9 @@ static void settle(er_slot *slot) {
 
 static er_point collected(world *w) {
     er_point point;
-    assert_true(er_stream_collect(&w->s, &point));
+    er_state_changes changes;
+    assert_true(er_stream_collect(&w->s, &point, &changes));
+    er_stream_stored(&w->s, &changes, true);
     return point;
 }
 
@@ -77,7 +80,9 @@ static void assert_list(world *w, const char *from, er_time until) {
 static void test_first_start(void **state) {
     world *w = *state;
     er_point point;
-    assert_false(er_stream_collect(&w->s, &point)); /* nothing to say before it has begun */
+    er_state_changes changes;
+    assert_false(
+        er_stream_collect(&w->s, &point, &changes)); /* nothing to say before it has begun */
     er_stream_begin(&w->s);
     assert_int_equal(w->s.list_cause, ER_LIST_START);
     assert_int_equal(w->s.next, ER_NEXT_LIST);
