@@ -78,7 +78,7 @@ static void put_notice(er_jw *w, const er_notice_part *notice) {
     er_jw_object_end(w);
 }
 
-static void put_owner(er_jw *w, const er_owner *owner) {
+static void put_owner(er_jw *w, const er_workload *owner) {
     if (owner->kind.n + owner->name.n + owner->uid.n == 0) {
         return;
     }

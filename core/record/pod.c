@@ -1,8 +1,8 @@
 #include "record/pod.h"
 
 #include "record/hash.h"
-#include "record/owner.h"
 #include "record/pod_memory.h"
+#include "record/workload.h"
 
 #include <stdio.h>
 
@@ -167,7 +167,7 @@ static void fill_pod(const pod *p, er_record *rec) {
                     .started_at = ER_TIME_NONE,
                     .finished_at = ER_TIME_NONE,
                     .node = er_json_get_str(p->spec, "nodeName"),
-                    .owner = er_owner_of_pod(p->meta[M_OWNERS], p->meta[M_LABELS])},
+                    .owner = er_workload_of_pod(p->meta[M_OWNERS], p->meta[M_LABELS])},
     };
 }
 

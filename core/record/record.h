@@ -64,10 +64,10 @@ typedef struct er_notice_part {
 } er_notice_part;
 
 /* The workload that a pod belongs to. */
-typedef struct er_owner {
+typedef struct er_workload {
     er_str kind, name, uid; /* all empty: the pod is its own */
     bool derived;           /* only a name told it; there is no uid then */
-} er_owner;
+} er_workload;
 
 /* kind restart: a container's restart count rose, or a whole pod failed. Source: core/v1 Pod. */
 typedef struct er_restart_part {
@@ -80,7 +80,7 @@ typedef struct er_restart_part {
     int64_t signal;                 /* 0: none */
     er_time started_at, finished_at;
     er_str image, node, waiting_reason;
-    er_owner owner;
+    er_workload owner;
 } er_restart_part;
 
 typedef struct er_record {

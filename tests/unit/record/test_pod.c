@@ -1,8 +1,8 @@
 #include "unit.h"
 
-#include "record/owner.h"
 #include "record/pod.h"
 #include "record/read.h"
+#include "record/workload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,7 +246,7 @@ static void test_derived_owners(void **state) {
         assert_int_equal(er_json_parse(&doc, line, strlen(line), NULL), ER_OK);
         const er_json *meta = er_json_path(doc.root, "object", "metadata");
         const er_json *refs = er_json_get(meta, "ownerReferences");
-        er_owner owner = er_owner_of_pod(refs, er_json_get(meta, "labels"));
+        er_workload owner = er_workload_of_pod(refs, er_json_get(meta, "labels"));
         if (owner.derived) {
             er_str set = er_json_get_str(er_json_first(refs), "uid");
             assert_true(er_str_eqc(owner.kind, "Deployment"));

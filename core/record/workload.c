@@ -1,4 +1,4 @@
-#include "record/owner.h"
+#include "record/workload.h"
 
 enum { O_API_VERSION, O_KIND, O_NAME, O_UID, O_CONTROLLER, O_MEMBERS_ };
 static const char *const owner_keys[O_MEMBERS_] = {"apiVersion", "kind", "name", "uid",
@@ -28,11 +28,12 @@ static er_str cron_job_name(er_str job) {
     return is_time ? without_suffix(job, digits) : (er_str){0};
 }
 
-static er_owner derived_or(er_owner owner, const char *kind, er_str name) {
-    return name.n > 0 ? (er_owner){.kind = er_str_of(kind), .name = name, .derived = true} : owner;
+static er_workload derived_or(er_workload owner, const char *kind, er_str name) {
+    return name.n > 0 ? (er_workload){.kind = er_str_of(kind), .name = name, .derived = true}
+                      : owner;
 }
 
-er_owner er_owner_of_pod(const er_json *owner_references, const er_json *labels) {
+er_workload er_workload_of_pod(const er_json *owner_references, const er_json *labels) {
     const er_json *ref =
         er_json_is_array(owner_references) ? er_json_first(owner_references) : NULL;
     const er_json *at[O_MEMBERS_] = {NULL};
@@ -42,7 +43,7 @@ er_owner er_owner_of_pod(const er_json *owner_references, const er_json *labels)
             break;
         }
     }
-    er_owner owner = {0};
+    er_workload owner = {0};
     if (ref == NULL || er_json_str(at[O_KIND]).n == 0 || er_json_str(at[O_NAME]).n == 0) {
         return owner;
     }

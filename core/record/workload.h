@@ -2,8 +2,8 @@
  * controllers give.
  *
  * Threads: pure. Ownership: slices point into the pod. */
-#ifndef ER_RECORD_OWNER_H
-#define ER_RECORD_OWNER_H
+#ifndef ER_RECORD_WORKLOAD_H
+#define ER_RECORD_WORKLOAD_H
 
 #include "base/json_read.h"
 #include "record/record.h"
@@ -15,6 +15,6 @@
  *   Job NAME-MINUTES, minutes since 1970 of its schedule                 CronJob NAME
  * Source: Kubernetes, deployment controller (name of a new ReplicaSet) and cronjob controller (name
  * of a Job, since 1.21). Without a controller: empty. */
-er_owner er_owner_of_pod(const er_json *owner_references, const er_json *labels);
+er_workload er_workload_of_pod(const er_json *owner_references, const er_json *labels);
 
 #endif
