@@ -13,24 +13,25 @@
 static const struct {
     const char *key;
     size_t setting_at, value_at;
-    int kind; /* whose own part holds it; -1: common to all */
+    unsigned only; /* 1 + the er_kind that has the value; 0: all have it */
 } keys[] = {
-    {"kind", SETTING(kind), VALUE_KIND, -1},
-    {"type", SETTING(type), VALUE(type), -1},
-    {"severity", SETTING(severity), VALUE_SEVERITY, -1},
-    {"reason", SETTING(reason), VALUE(reason), -1},
-    {"message", SETTING(message), VALUE(message), -1},
-    {"namespace", SETTING(namespace_), VALUE(namespace_), -1},
-    {"cluster", SETTING(cluster), VALUE(cluster), -1},
-    {"object.kind", SETTING(object.kind), VALUE(object.kind), -1},
-    {"object.name", SETTING(object.name), VALUE(object.name), -1},
-    {"object.namespace", SETTING(object.namespace_), VALUE(object.namespace_), -1},
-    {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version), -1},
-    {"source.component", SETTING(source.component), VALUE(source_component), -1},
-    {"source.host", SETTING(source.host), VALUE(source_host), -1},
-    {"restart.reason", SETTING(restart.reason), VALUE(restart.reason), ER_KIND_RESTART},
-    {"restart.container", SETTING(restart.container), VALUE(restart.container), ER_KIND_RESTART},
-    {"restart.exitCode", SETTING(restart.exit_code), VALUE_EXIT_CODE, ER_KIND_RESTART},
+    {"kind", SETTING(kind), VALUE_KIND},
+    {"type", SETTING(type), VALUE(type)},
+    {"severity", SETTING(severity), VALUE_SEVERITY},
+    {"reason", SETTING(reason), VALUE(reason)},
+    {"message", SETTING(message), VALUE(message)},
+    {"namespace", SETTING(namespace_), VALUE(namespace_)},
+    {"cluster", SETTING(cluster), VALUE(cluster)},
+    {"object.kind", SETTING(object.kind), VALUE(object.kind)},
+    {"object.name", SETTING(object.name), VALUE(object.name)},
+    {"object.namespace", SETTING(object.namespace_), VALUE(object.namespace_)},
+    {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version)},
+    {"source.component", SETTING(source.component), VALUE(source_component)},
+    {"source.host", SETTING(source.host), VALUE(source_host)},
+    {"restart.reason", SETTING(restart.reason), VALUE(restart.reason), 1 + ER_KIND_RESTART},
+    {"restart.container", SETTING(restart.container), VALUE(restart.container),
+     1 + ER_KIND_RESTART},
+    {"restart.exitCode", SETTING(restart.exit_code), VALUE_EXIT_CODE, 1 + ER_KIND_RESTART},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
@@ -39,7 +40,7 @@ static_assert(KEYS + 1 <= ER_ROUTE_MISSES_MAX, "a miss for each key and one for 
 static er_status term_init(er_match_term *term, size_t key, const er_cfg_strings *list,
                            const char *path, er_problems *problems) {
     *term = (er_match_term){
-        .key = keys[key].key, .value_at = keys[key].value_at, .kind = keys[key].kind};
+        .key = keys[key].key, .value_at = keys[key].value_at, .only = keys[key].only};
     term->any = er_xcalloc(list->n + 1, sizeof *term->any);
     term->none = er_xcalloc(list->n + 1, sizeof *term->none);
     er_status status = ER_OK;
@@ -115,7 +116,7 @@ bool er_matcher_takes_all(const er_matcher *m) {
 
 static er_str value_of(const er_record *rec, const er_match_term *term) {
     size_t value_at = term->value_at;
-    if (term->kind >= 0 && (int)rec->kind != term->kind) { /* the parts share their memory */
+    if (term->only != 0 && term->only != 1 + (unsigned)rec->kind) {
         return (er_str){0};
     }
     if (value_at == VALUE_KIND) {

@@ -7,8 +7,8 @@
 /* One key with its list. */
 typedef struct er_match_term {
     const char *key; /* "object.kind" */
-    size_t value_at; /* offset of the er_str in er_record; VALUE_KIND and so on for others */
-    int kind;        /* er_kind of the records that have it; -1: all */
+    size_t value_at; /* offset of the er_str in er_record, or what stands for a computed one */
+    unsigned only;   /* 1 + the er_kind that has the value; 0: all have it */
     er_pattern **any, **none;
     size_t any_n, none_n;
 } er_match_term;
