@@ -90,6 +90,17 @@ static void test_gaps_and_notices(void **state) {
                "sink/siem                   Sink siem lost 12 records: queue_full\n");
 }
 
+static void test_restarts_are_about_their_pod(void **state) {
+    (void)state;
+    er_record rec = draft_of("u-1", "Container web restarted (restart 4): OOMKilled");
+    rec.kind = ER_KIND_RESTART;
+    rec.reason = ER_STR("OOMKilled");
+    rec.restart = (er_restart_part){.container = ER_STR("web"), .count = 4, .delta = 1};
+    expect_row(&rec, false,
+               "shop         5s                Warning  OOMKilled         "
+               "pod/web-1                   Container web restarted (restart 4): OOMKilled\n");
+}
+
 static void test_colours(void **state) {
     (void)state;
     er_record rec = draft_of("u-1", "m");
@@ -195,6 +206,7 @@ int main(void) {
         cmocka_unit_test(test_long_cells_are_not_cut),
         cmocka_unit_test(test_missing_facts_are_dashes),
         cmocka_unit_test(test_gaps_and_notices),
+        cmocka_unit_test(test_restarts_are_about_their_pod),
         cmocka_unit_test(test_colours),
         cmocka_unit_test(test_hostile_messages_stay_on_their_line),
         cmocka_unit_test(test_columns_count_characters),

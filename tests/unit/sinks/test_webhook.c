@@ -263,6 +263,15 @@ static void test_cloudevents_binary(void **state) {
     expect_ce_headers(&h, &draft,
                       (const char *[]){CE_COMMON, "ce-source: /clusters/c",
                                        "ce-type: io.eventrouter.notice", NULL});
+    draft.kind = ER_KIND_RESTART;
+    draft.restart =
+        (er_restart_part){.count = 1, .started_at = ER_TIME_NONE, .finished_at = ER_TIME_NONE};
+    draft.object = (er_object_ref){
+        .kind = ER_STR("Pod"), .namespace_ = ER_STR("shop"), .name = ER_STR("web-1")};
+    expect_ce_headers(&h, &draft,
+                      (const char *[]){CE_COMMON, "ce-source: /clusters/c",
+                                       "ce-type: io.eventrouter.restart",
+                                       "ce-subject: shop/Pod/web-1", NULL});
     hook_fini(&h);
 }
 
