@@ -244,6 +244,9 @@ static void tell_restart(const pod *p, const container *c, int64_t delta, bool f
     restart->count = c->count;
     restart->delta = delta;
     restart->details_missing = er_json_is_object(c->ended) ? delta - 1 : delta;
+    if (p->look->sight == ER_SIGHT_LISTED && restart->details_missing > 0) {
+        p->look->missed = true;
+    }
     rec->reason = restart->reason.n > 0           ? restart->reason
                   : restart->waiting_reason.n > 0 ? restart->waiting_reason
                                                   : ER_STR("Unknown");
@@ -447,6 +450,5 @@ er_status er_pod_look(const er_pod_options *options, er_look *look, er_err *err)
         er_pod_memory_write(&p.memory, look->memory);
     }
     er_status status = er_buf_status(look->memory);
-    return status == ER_OK ? ER_OK
-                           : er_err_set(err, status, "no memory for what is known of a Pod");
+    return status == ER_OK ? ER_OK : er_err_set(err, status, "too much to remember of a Pod");
 }

@@ -6,14 +6,17 @@
  * (lastState.terminated), the others are in delta and detailsMissing. One more record when the
  * whole pod failed (phase Failed; status.reason Evicted).
  *
- *   the count fell      the kubelet lost its state: a new base, and one restart when the
- * containerID of the last termination is none that was told. From here on the ids of this container
- * carry its hash, since counts repeat BASELINE            records only of what happened later than
- * look->since: the last restart, delta 1, by its finishedAt; by its startedAt when the container
- * waits to be started again, for then that end is not counted yet. A pod that failed, by the time
- * of the record nothing remembered  ADDED, LISTED: created meanwhile, and all its restarts are
- * news. MODIFIED, DELETED: a base DELETED             compared, then forgotten GONE nothing to say:
- * what was missed cannot be had
+ *   count fell    the kubelet lost its state: a new base, and one restart when the containerID of
+ *                 the last termination is none that was told. From here on the ids of this
+ *                 container carry its hash, since counts repeat
+ *   BASELINE      records only of what happened later than look->since. A container: its last
+ *                 restart, with delta 1, by finishedAt; by startedAt while it waits to be started
+ *                 again, for that end is not counted yet. A pod that failed: by the record's time
+ *   no memory     ADDED, LISTED: created meanwhile, and all its restarts are news. MODIFIED,
+ *                 DELETED: remembered like a baseline
+ *   LISTED        restarts without details set look->missed: frames would have had them
+ *   DELETED       compared, then forgotten
+ *   GONE          nothing to say: what was missed cannot be had
  *
  * Memory says how often each container restarted (pod_memory.h) and changes only when a count does.
  * Not looked at: containers beyond the 256th, those whose name is no DNS label or whose

@@ -15,6 +15,7 @@ typedef struct watcher {
     char *remembered; /* NULL: nothing */
     er_time since;
     bool recovered;
+    bool missed;    /* of the last look */
     er_buf out;     /* records, a line each */
     size_t records; /* in all */
 } watcher;
@@ -55,6 +56,7 @@ static er_status look_at(watcher *w, er_sight sight, const er_json *object, er_e
                     .emit = write_record,
                     .memory = &memory};
     er_status status = er_pod_look(NULL, &look, err);
+    w->missed = look.missed;
     free(w->remembered);
     w->remembered = memory.len > 0 ? er_str_dup(er_buf_str(&memory)) : NULL;
     er_buf_fini(&memory);
@@ -128,10 +130,11 @@ static void play_case(const er_json *story, er_buf *out) {
         er_buf_clear(&w.out);
         er_status status = look_at(&w, sight_of(sight), er_json_get(frame, "object"), &err);
         er_buf_put_str(out, er_buf_str(&w.out));
-        er_buf_putf(out, "%s: %s\n", sight.p,
+        er_buf_putf(out, "%s: %s%s\n", sight.p,
                     status != ER_OK        ? err.msg
                     : w.remembered == NULL ? "forgotten"
-                                           : w.remembered);
+                                           : w.remembered,
+                    w.missed ? ", and versions were missed" : "");
     }
     watcher_fini(&w);
 }
