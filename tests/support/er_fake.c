@@ -1,4 +1,4 @@
-/* er_fake: a scripted Kubernetes API server (Events only) and scripted HTTP sinks on 127.0.0.1.
+/* er_fake: a scripted Kubernetes API server and scripted HTTP sinks on 127.0.0.1.
  *
  * er_fake [--api-port N] [--sink-port N] [--control-port N] [--script FILE] [--until-stdin-closes]
  *

@@ -96,8 +96,8 @@ void fake_api_send(fake_conn *conn, const fake_head *head, er_str body) {
     fake_asked *asked = conn->owner;
     fake_api *api = conn->fake->api;
     asked->status = head->status;
-    api->counts.answers[head->status]++;
-    api->counts.gone += head->status == 410;
+    fake_counts_of(api, asked)->answers[head->status]++;
+    fake_counts_of(api, asked)->gone += head->status == 410;
     fake_conn_answer(conn, head, body);
 }
 
@@ -155,14 +155,16 @@ static bool is_forbidden(const fake_api *api, const fake_asked *asked) {
 
 static void refuse_forbidden(fake_conn *conn, const fake_asked *asked) {
     char message[512];
+    bool is_get = asked->kind == FAKE_GET;
+    const fake_resource_info *info = is_get ? NULL : &fake_resources[asked->resource];
     (void)snprintf(message, sizeof message,
                    "%s is forbidden: User \"system:serviceaccount:default:router\" cannot %s "
-                   "resource \"%s\" in API group \"\" %s%s%s",
-                   asked->kind == FAKE_GET ? "namespaces" : "events",
-                   asked->kind == FAKE_GET     ? "get"
+                   "resource \"%s\" in API group \"%s\" %s%s%s",
+                   is_get ? "namespaces" : info->full,
+                   is_get                      ? "get"
                    : asked->kind == FAKE_WATCH ? "watch"
                                                : "list",
-                   asked->kind == FAKE_GET ? "namespaces" : "events",
+                   is_get ? "namespaces" : info->plural, is_get ? "" : info->group,
                    asked->ns[0] == '\0' ? "at the cluster scope" : "in the namespace \"", asked->ns,
                    asked->ns[0] == '\0' ? "" : "\"");
     fake_api_refuse(conn, 403, message);
@@ -228,36 +230,23 @@ static void answer(fake_conn *conn) {
 
 /* ---- what was asked ---- */
 
-/* The namespace of an Events path into *ns; false: it is another path. */
-static bool events_path(er_str path, er_str *ns) {
-    static const char prefix[] = "/api/v1/namespaces/";
-    static const char suffix[] = "/events";
-    *ns = (er_str){0};
-    if (er_str_eqc(path, "/api/v1/events")) {
-        return true;
-    }
-    size_t around = sizeof prefix - 1 + sizeof suffix - 1;
-    if (path.n <= around || !er_str_starts(path, prefix) ||
-        memcmp(path.p + path.n - (sizeof suffix - 1), suffix, sizeof suffix - 1) != 0) {
-        return false;
-    }
-    *ns = (er_str){path.p + sizeof prefix - 1, path.n - around};
-    return memchr(ns->p, '/', ns->n) == NULL;
-}
-
 static void count(fake_api *api, const fake_asked *asked) {
-    api->counts.requests++;
-    api->counts.probes += asked->kind == FAKE_PROBE;
-    api->counts.gets += asked->kind == FAKE_GET;
-    api->counts.pages += asked->kind == FAKE_LIST;
+    fake_counts *counts = fake_counts_of(api, asked);
+    counts->requests++;
+    counts->probes += asked->kind == FAKE_PROBE;
+    counts->gets += asked->kind == FAKE_GET;
+    counts->pages += asked->kind == FAKE_LIST;
+    counts->lists += asked->kind == FAKE_LIST && !asked->is_continued;
 }
 
 static void classify(const fake_request *request, fake_asked *asked) {
-    er_str ns;
+    er_str ns = {0};
     er_buf text;
     er_buf_init(&text, 16384);
     asked->kind = FAKE_GET;
-    if (er_str_eqc(request->method, "GET") && events_path(request->path, &ns)) {
+    asked->resource = er_str_eqc(request->method, "GET") ? fake_resource_of_path(request->path, &ns)
+                                                         : FAKE_RESOURCES;
+    if (asked->resource != FAKE_RESOURCES) {
         asked->kind = FAKE_LIST;
         if (fake_request_param(request, "watch", &text) &&
             (er_str_eqc(er_buf_str(&text), "1") || er_str_eqc(er_buf_str(&text), "true"))) {
@@ -271,8 +260,6 @@ static void classify(const fake_request *request, fake_asked *asked) {
         } else {
             asked->page = 1;
         }
-    } else {
-        ns = (er_str){0};
     }
     asked->ns = er_str_dup(ns);
     er_buf_fini(&text);
@@ -301,7 +288,6 @@ void fake_api_request(fake_conn *conn) {
     fake_api *api = conn->fake->api;
     fake_asked *asked = note(api, &conn->request);
     count(api, asked);
-    api->counts.lists += asked->kind == FAKE_LIST && !asked->is_continued;
     asked->fault = fake_fault_match(api, asked);
     conn->owner = asked;
     if (asked->fault != NULL && asked->fault->delay_ns > 0) {

@@ -1,4 +1,5 @@
-/* The API server's side: LIST and WATCH of Events, a few single GETs, credentials, and faults.
+/* The API server's side: LIST and WATCH of Events, Deployments and Pods, a few single GETs,
+ * credentials, and faults.
  *
  * Without faults it answers as kube-apiserver 1.36 does for Events: consistent pages by continue
  * tokens, items in key order, the history replayed to watches, 410 for what was compacted, silence
@@ -25,10 +26,11 @@ typedef struct fake_fault {
     struct fake_fault *next;
     char *text; /* as the script said it */
     fake_kind kind;
-    uint64_t page; /* of a list; 0: any */
-    char *ns;      /* NULL: any */
-    uint64_t skip; /* requests that still pass unharmed */
-    uint64_t left; /* requests that are still met; UINT64_MAX: all */
+    uint64_t page;          /* of a list; 0: any */
+    char *ns;               /* NULL: any */
+    fake_resource resource; /* FAKE_RESOURCES: any */
+    uint64_t skip;          /* requests that still pass unharmed */
+    uint64_t left;          /* requests that are still met; UINT64_MAX: all */
     int64_t delay_ns;
     int status; /* 0: the usual answer */
     char *retry_after, *body, *type;
@@ -46,25 +48,28 @@ typedef struct fake_asked { /* one request; kept for ever */
     int64_t ms;
     char *method, *target, *headers;
     fake_kind kind;
-    char *ns;          /* of the request; "" for the whole cluster */
-    uint64_t page;     /* of a list, from 1; from 1 again behind the inconsistent token */
-    bool is_continued; /* a page behind a continue token */
+    fake_resource resource; /* FAKE_RESOURCES: of a single object */
+    char *ns;               /* of the request; "" for the whole cluster */
+    uint64_t page;          /* of a list, from 1; from 1 again behind the inconsistent token */
+    bool is_continued;      /* a page behind a continue token */
     const fake_fault *fault;
     int status;   /* 0: not answered (yet) */
     size_t items; /* of a list */
     struct fake_watch *watch;
 } fake_asked;
 
-typedef struct fake_term { /* of a field selector */
-    char *path, *value;
-    bool differs;
+typedef struct fake_term { /* of a selector */
+    char *path, *value;    /* value NULL: any, if only it is there (labels) */
+    bool differs, is_label;
 } fake_term;
 #define FAKE_TERMS_MAX 8
 typedef struct fake_selector {
     fake_term v[FAKE_TERMS_MAX];
     size_t n;
 } fake_selector;
-er_status fake_selector_parse(er_str text, fake_selector *selector, er_err *err);
+/* fieldSelector and labelSelector. */
+er_status fake_selector_read(const fake_request *request, fake_resource resource,
+                             fake_selector *selector, er_err *err);
 bool fake_selector_matches(const fake_selector *selector, er_str body);
 void fake_selector_fini(fake_selector *selector);
 
@@ -81,18 +86,19 @@ typedef struct fake_watch {
     const char *ended; /* clean, gone, timeout, fin, reset, silent, rewound, peer; NULL: open */
 } fake_watch;
 
+#define FAKE_STATUS_MAX 600
 typedef struct fake_counts {
     size_t requests, lists, lists_completed, pages, items, probes, gets, gone;
     size_t watches_opened, frames;
-    size_t answers[600]; /* by status */
+    size_t answers[FAKE_STATUS_MAX]; /* by status */
 } fake_counts;
 
 #define FAKE_FORBIDDEN_MAX 16
 
 typedef struct fake_api {
     fake *fake;
-    fake_counts counts;
-    fake_fault *faults, *spent; /* armed, in order; used up or cleared */
+    fake_counts counts[FAKE_RESOURCES + 1]; /* the last: of requests for single objects */
+    fake_fault *faults, *spent;             /* armed, in order; used up or cleared */
     fake_asked **log;
     size_t log_n, log_cap;
     fake_watch *watches;
@@ -124,6 +130,14 @@ const char *fake_status_reason(int code);
 void fake_api_refuse(fake_conn *conn, int code, const char *message);
 /* Answers and counts the answer. */
 void fake_api_send(fake_conn *conn, const fake_head *head, er_str body);
+static inline fake_counts *fake_counts_of(fake_api *api, const fake_asked *asked) {
+    return &api->counts[asked->resource];
+}
+
+/* ---- fake_counters.c ---- */
+
+/* Answers with that status, of all requests. */
+uint64_t fake_counts_answers(const fake_api *api, size_t status);
 
 /* ---- fake_list.c ---- */
 
@@ -137,12 +151,14 @@ uint64_t fake_list_page_of(er_str cont);
 void fake_watch_answer(fake_conn *conn);
 /* Ends open watches that way; the number of them. */
 size_t fake_watches_end(fake_api *api, fake_end end, const char *ended);
-size_t fake_watches_open(const fake_api *api);
+/* Of one resource; FAKE_RESOURCES: of all. */
+size_t fake_watches_open(const fake_api *api, fake_resource resource);
 /* Changes and bytes that open watches still have to be sent. */
-size_t fake_watches_pending(const fake_api *api);
+size_t fake_watches_pending(const fake_api *api, fake_resource resource);
 /* Sends a raw frame (words as in fake_frame_put) to all open watches. */
 er_status fake_watches_send(fake_api *api, const fake_word *word, er_err *err);
 /* The bytes of a frame that a script names: its text and LF, or @bookmark, @error, @x, @levels. */
-er_status fake_frame_put(fake_api *api, const fake_word *word, er_buf *out, er_err *err);
+er_status fake_frame_put(fake_api *api, fake_resource resource, const fake_word *word, er_buf *out,
+                         er_err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* The commands of scripts but those that write Events (fake_events.c, fake_play.c). */
+/* The commands of scripts but those that write objects (fake_objects.c, fake_play.c). */
 #include "fake_api.h"
 #include "fake_script.h"
 #include "fake_sink.h"

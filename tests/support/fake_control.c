@@ -123,14 +123,15 @@ static void put_sink_state(er_jw *w, const fake_sink *sink) {
     er_jw_object_end(w);
 }
 
-static void put_answers(er_jw *w, const fake_counts *counts) {
+static void put_answers(er_jw *w, const fake_api *api) {
     char status[16];
     er_jw_key(w, "answers");
     er_jw_object(w);
-    for (size_t i = 0; i < sizeof counts->answers / sizeof *counts->answers; i++) {
-        if (counts->answers[i] > 0) {
+    for (size_t i = 0; i < FAKE_STATUS_MAX; i++) {
+        uint64_t n = fake_counts_answers(api, i);
+        if (n > 0) {
             (void)snprintf(status, sizeof status, "%zu", i);
-            er_jw_kint(w, status, (int64_t)counts->answers[i]);
+            er_jw_kint(w, status, (int64_t)n);
         }
     }
     er_jw_object_end(w);
@@ -147,7 +148,7 @@ static void put_state(const fake *f, er_buf *out) {
         (void)fake_counter_get(f, fake_counter_name(i), &value);
         er_jw_kint(&w, fake_counter_name(i), (int64_t)value);
     }
-    put_answers(&w, &f->api->counts);
+    put_answers(&w, f->api);
     er_jw_key(&w, "sinks");
     er_jw_object(&w);
     for (const fake_sink *sink = f->sinks->v; sink != NULL; sink = sink->next) {
@@ -197,6 +198,11 @@ static void put_received(const fake_sink *sink, size_t from, er_buf *out) {
     }
 }
 
+/* "" of a single object. */
+static const char *plural_of(const fake_asked *asked) {
+    return asked->resource == FAKE_RESOURCES ? "" : fake_resources[asked->resource].plural;
+}
+
 static void put_log(const fake_api *api, size_t from, er_buf *out) {
     for (size_t i = from; i < api->log_n; i++) {
         const fake_asked *asked = api->log[i];
@@ -209,6 +215,7 @@ static void put_log(const fake_api *api, size_t from, er_buf *out) {
         er_jw_kstr(&w, "target", er_str_of(asked->target));
         put_headers(&w, asked->headers);
         er_jw_kstr(&w, "kind", er_str_of(fake_kind_names[asked->kind]));
+        er_jw_kstr(&w, "resource", er_str_of(plural_of(asked)));
         er_jw_kstr(&w, "namespace", er_str_of(asked->ns));
         er_jw_kint(&w, "page", (int64_t)asked->page);
         er_jw_kint(&w, "status", asked->status);
@@ -226,6 +233,7 @@ static void put_watch(const fake_watch *watch, er_buf *out) {
     er_jw_object(&w);
     er_jw_kint(&w, "request", (int64_t)watch->asked->id);
     er_jw_kstr(&w, "target", er_str_of(watch->asked->target));
+    er_jw_kstr(&w, "resource", er_str_of(plural_of(watch->asked)));
     er_jw_kstr(&w, "namespace", watch->ns);
     er_jw_kint(&w, "ms", watch->opened_ms);
     put_version(&w, "from", watch->from);
@@ -256,9 +264,9 @@ static void put_watches(const fake_watch *watch, er_buf *out) {
 static void put_history(const fake_store *store, size_t from, er_buf *out) {
     for (size_t i = from; i < store->journal.n; i++) {
         const fake_change *change = store->journal.v[i];
-        er_buf_putf(out,
-                    "{\"type\":\"%s\",\"epoch\":%u,\"object\":", fake_change_names[change->type],
-                    change->epoch);
+        er_buf_putf(out, "{\"type\":\"%s\",\"epoch\":%u,\"kind\":\"%s\",\"object\":",
+                    fake_change_names[change->type], change->epoch,
+                    fake_resources[change->object->resource].kind);
         er_buf_put_str(out, fake_change_body(change));
         er_buf_puts(out, "}\n");
     }

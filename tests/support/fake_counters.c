@@ -25,8 +25,9 @@ static const row counts[] = {
 #define COUNTS (sizeof counts / sizeof *counts)
 
 static const char *const more[] = {
-    "watches open",     "watches pending",    "faults armed",  "events",       "changes",
-    "connections open", "connections opened", "sink requests", "sink records", "sink accepted",
+    "watches open", "watches pending",  "faults armed",       "events",
+    "changes",      "connections open", "connections opened", "sink requests",
+    "sink records", "sink accepted",    "deployments",        "pods",
 };
 #define MORE (sizeof more / sizeof *more)
 
@@ -36,11 +37,18 @@ const char *fake_counter_name(size_t i) {
 
 static bool get_more(const fake *f, const char *name, uint64_t *out) {
     const uint64_t values[MORE] = {
-        fake_watches_open(f->api), fake_watches_pending(f->api),
-        fake_fault_armed(f->api),  f->store->live,
-        f->store->journal.n,       f->open[FAKE_API],
-        f->opened[FAKE_API],       f->sinks->requests,
-        f->sinks->records,         f->sinks->accepted,
+        fake_watches_open(f->api, FAKE_RESOURCES),
+        fake_watches_pending(f->api, FAKE_RESOURCES),
+        fake_fault_armed(f->api),
+        f->store->live[FAKE_EVENTS],
+        f->store->journal.n,
+        f->open[FAKE_API],
+        f->opened[FAKE_API],
+        f->sinks->requests,
+        f->sinks->records,
+        f->sinks->accepted,
+        f->store->live[FAKE_DEPLOYMENTS],
+        f->store->live[FAKE_PODS],
     };
     for (size_t i = 0; i < MORE; i++) {
         if (strcmp(name, more[i]) == 0) {
@@ -76,27 +84,70 @@ static bool get_of_sink(const fake *f, const char *name, uint64_t *out) {
     return false;
 }
 
-static bool get_answers(const fake *f, const char *name, uint64_t *out) {
+/* The offset in fake_counts of what requests are counted by; false: it is another counter. */
+static bool offset_of(er_str name, size_t *offset) {
     uint64_t status = 0;
-    if (strncmp(name, "answers ", 8) != 0 || !er_parse_u64(er_str_of(name + 8), &status) ||
-        status >= sizeof f->api->counts.answers / sizeof(size_t)) {
+    for (size_t i = 0; i < COUNTS; i++) {
+        if (er_str_eqc(name, counts[i].name)) {
+            *offset = counts[i].offset;
+            return true;
+        }
+    }
+    if (!er_str_starts(name, "answers ") ||
+        !er_parse_u64((er_str){name.p + 8, name.n - 8}, &status) || status >= FAKE_STATUS_MAX) {
         return false;
     }
-    *out = f->api->counts.answers[status];
+    *offset = offsetof(fake_counts, answers) + (size_t)status * sizeof(size_t);
+    return true;
+}
+
+static uint64_t count_at(const fake_api *api, fake_resource resource, size_t offset) {
+    uint64_t sum = 0;
+    for (int i = 0; i <= FAKE_RESOURCES; i++) {
+        if (resource == FAKE_RESOURCES || resource == (fake_resource)i) {
+            size_t value;
+            memcpy(&value, (const char *)&api->counts[i] + offset, sizeof value);
+            sum += value;
+        }
+    }
+    return sum;
+}
+
+uint64_t fake_counts_answers(const fake_api *api, size_t status) {
+    return count_at(api, FAKE_RESOURCES, offsetof(fake_counts, answers) + status * sizeof(size_t));
+}
+
+/* "COUNTER of RESOURCE" */
+static bool get_of_resource(const fake *f, const char *name, uint64_t *out) {
+    const char *last = strrchr(name, ' ');
+    size_t offset = 0;
+    if (last == NULL || last - name < 4 || memcmp(last - 3, " of", 3) != 0) {
+        return false;
+    }
+    er_str counter = {name, (size_t)(last - name) - 3};
+    fake_resource resource = fake_resource_named(er_str_of(last + 1));
+    if (resource == FAKE_RESOURCES) {
+        return false;
+    }
+    if (er_str_eqc(counter, "watches open")) {
+        *out = fake_watches_open(f->api, resource);
+    } else if (er_str_eqc(counter, "watches pending")) {
+        *out = fake_watches_pending(f->api, resource);
+    } else if (offset_of(counter, &offset)) {
+        *out = count_at(f->api, resource, offset);
+    } else {
+        return false;
+    }
     return true;
 }
 
 bool fake_counter_get(const fake *f, const char *name, uint64_t *out) {
-    for (size_t i = 0; i < COUNTS; i++) {
-        if (strcmp(name, counts[i].name) == 0) {
-            const char *base = (const char *)&f->api->counts;
-            size_t value;
-            memcpy(&value, base + counts[i].offset, sizeof value);
-            *out = value;
-            return true;
-        }
+    size_t offset = 0;
+    if (offset_of(er_str_of(name), &offset)) {
+        *out = count_at(f->api, FAKE_RESOURCES, offset);
+        return true;
     }
-    return get_more(f, name, out) || get_answers(f, name, out) || get_of_sink(f, name, out);
+    return get_more(f, name, out) || get_of_resource(f, name, out) || get_of_sink(f, name, out);
 }
 
 /* ---- conditions ---- */

@@ -48,6 +48,18 @@ static er_status take_match(fake_fault *fault, fake_words *words, er_err *err) {
                       fake_words_peek(words));
 }
 
+static er_status take_resource(fake_fault *fault, fake_words *words, er_err *err) {
+    const fake_word *word = NULL;
+    er_status status = fake_words_take(words, "the resource", &word, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    fault->resource = fake_resource_named(fake_word_str(word));
+    return fault->resource == FAKE_RESOURCES
+               ? er_err_set(err, ER_E_INVAL, "\"%s\": events, deployments or pods", word->text)
+               : ER_OK;
+}
+
 static bool take_end(fake_words *words, fake_end *out) {
     for (int end = FAKE_END_CLEAN; end <= FAKE_END_SILENT; end++) {
         if (fake_words_is(words, fake_end_names[end])) {
@@ -165,7 +177,9 @@ static er_status take_fault(fake_fault *fault, fake_words *words, er_err *err) {
         return er_err_set(err, ER_E_INVAL, "what should happen is missing");
     }
     while (status == ER_OK && fake_words_left(words)) {
-        if (fake_words_is(words, "in")) {
+        if (fake_words_is(words, "of")) {
+            status = take_resource(fault, words, err);
+        } else if (fake_words_is(words, "in")) {
             status = take_text(words, "the namespace", &fault->ns, NULL, err);
         } else if (fake_words_is(words, "after")) {
             status = fake_words_number(words, "after", &fault->skip, err);
@@ -198,17 +212,18 @@ static er_status check_frames(const fake_fault *fault, fake_api *api, er_err *er
     er_buf frame;
     er_buf_init(&frame, FAKE_OUT_MAX);
     for (size_t i = 0; i < fault->first.n && status == ER_OK; i++) {
-        status = fake_frame_put(api, &fault->first.v[i], &frame, err);
+        status = fake_frame_put(api, FAKE_EVENTS, &fault->first.v[i], &frame, err);
         er_buf_clear(&frame);
     }
     er_buf_fini(&frame);
-    api->fake->store->version = version; /* frames of Events take one */
+    api->fake->store->version = version; /* frames of objects take one */
     return status;
 }
 
 er_status fake_fault_arm(fake_api *api, er_str text, fake_words *words, er_err *err) {
     fake_fault *fault = er_xcalloc(1, sizeof *fault);
     fault->left = 1;
+    fault->resource = FAKE_RESOURCES;
     fault->text = er_str_dup(text);
     er_status status = take_fault(fault, words, err);
     if (status == ER_OK) {
@@ -226,6 +241,7 @@ er_status fake_fault_arm(fake_api *api, er_str text, fake_words *words, er_err *
 
 static bool meets(const fake_fault *fault, const fake_asked *asked) {
     return (fault->kind == FAKE_ANY || fault->kind == asked->kind) &&
+           (fault->resource == FAKE_RESOURCES || fault->resource == asked->resource) &&
            (fault->page == 0 || fault->page == asked->page) &&
            (fault->ns == NULL || strcmp(fault->ns, asked->ns) == 0);
 }

@@ -180,8 +180,7 @@ static const char *put_escape(er_buf *out, const char *p, const char *end) {
     return p + 1;
 }
 
-void fake_json_path_text(er_str object, const char *path, er_buf *out) {
-    er_str raw = fake_json_path(object, path);
+static void put_text(er_str raw, er_buf *out) {
     if (raw.n < 2 || raw.p[0] != '"') {
         er_buf_put_str(out, raw);
         return;
@@ -194,6 +193,19 @@ void fake_json_path_text(er_str object, const char *path, er_buf *out) {
             er_buf_putc(out, *p++);
         }
     }
+}
+
+void fake_json_path_text(er_str object, const char *path, er_buf *out) {
+    put_text(fake_json_path(object, path), out);
+}
+
+bool fake_json_member_text(er_str object, er_str name, er_buf *out) {
+    member m;
+    if (object.n == 0 || !find_member(object, name, &m)) {
+        return false;
+    }
+    put_text((er_str){m.value, (size_t)(m.end - m.value)}, out);
+    return true;
 }
 
 static bool replace(er_buf *buf, size_t at, size_t n, er_str with) {

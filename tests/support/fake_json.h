@@ -15,6 +15,8 @@ bool fake_json_is_object(er_str text);
 er_str fake_json_path(er_str object, const char *path);
 /* The text of the string at that path; of another value: as it stands there. Appended to out. */
 void fake_json_path_text(er_str object, const char *path, er_buf *out);
+/* The same of a member, whose name may hold dots; false: the object has none of that name. */
+bool fake_json_member_text(er_str object, er_str name, er_buf *out);
 /* Puts a value (JSON) at the path, making objects on the way; an empty value removes the member.
  * False: a step of the path is there and is no object, or the buffer is full. */
 bool fake_json_set(er_buf *object, const char *path, er_str value);

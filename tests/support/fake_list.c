@@ -1,9 +1,10 @@
-/* LIST: pages of the Events as of one version. */
+/* LIST: pages of the objects as of one version. */
 #include "fake_api.h"
 #include "fake_json.h"
 
 #include "base/json_write.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,8 +168,10 @@ static void put_metadata(const query *q, er_jw *w, const char *start, size_t lef
 }
 
 static void put_page(const query *q, bool empty, er_buf *out) {
-    fake_api *api = q->conn->fake->api;
-    const fake_list *items = fake_store_at(q->conn->fake->store, q->version);
+    fake_counts *counts = fake_counts_of(q->conn->fake->api, q->asked);
+    const fake_resource_info *info = &fake_resources[q->asked->resource];
+    char kind[64];
+    const fake_list *items = fake_store_at(q->conn->fake->store, q->asked->resource, q->version);
     const char *start = q->has_cont ? er_str_dup(er_buf_str(&q->cont.start)) : er_dup("");
     size_t at = first_after(items, start);
     er_buf list;
@@ -185,8 +188,9 @@ static void put_page(const query *q, bool empty, er_buf *out) {
     er_jw w;
     er_jw_init(&w, out);
     er_jw_object(&w);
-    er_jw_kstr(&w, "kind", ER_STR("EventList"));
-    er_jw_kstr(&w, "apiVersion", ER_STR("v1"));
+    (void)snprintf(kind, sizeof kind, "%sList", info->kind);
+    er_jw_kstr(&w, "kind", er_str_of(kind));
+    er_jw_kstr(&w, "apiVersion", er_str_of(info->api_version));
     put_metadata(q, &w, last, left);
     er_jw_key(&w, "items");
     er_jw_raw(&w, er_buf_str(&list));
@@ -194,8 +198,8 @@ static void put_page(const query *q, bool empty, er_buf *out) {
     er_buf_fini(&list);
     free((void *)(uintptr_t)start);
     q->asked->items = n;
-    api->counts.items += n;
-    api->counts.lists_completed += left == 0 && q->asked->kind == FAKE_LIST;
+    counts->items += n;
+    counts->lists_completed += left == 0 && q->asked->kind == FAKE_LIST;
 }
 
 static void refuse_continue(const query *q) {
@@ -275,8 +279,7 @@ static bool read_query(query *q, bool expire) {
         fake_api_refuse(q->conn, 400, "limit: no number");
         good = false;
     }
-    if (good && fake_request_param(request, "fieldSelector", &text) &&
-        fake_selector_parse(er_buf_str(&text), &q->selector, &err) != ER_OK) {
+    if (good && fake_selector_read(request, q->asked->resource, &q->selector, &err) != ER_OK) {
         fake_api_refuse(q->conn, 400, err.msg);
         good = false;
     }

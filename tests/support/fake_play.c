@@ -1,4 +1,4 @@
-/* Commands that write many Events: a recording, and a burst of made ones. */
+/* Commands that write many objects: a recording, and a burst of made Events. */
 #include "fake_json.h"
 #include "fake_script.h"
 #include "fake_store.h"
@@ -9,10 +9,10 @@
 #include <string.h>
 
 #define FILE_MAX      ((size_t)1 << 30)
-#define EVENT_MAX     ((size_t)64 << 20)
+#define OBJECT_MAX    ((size_t)64 << 20)
 #define WRITES_A_TURN 2000
 #define SECOND_NS     1000000000
-#define BASE_TIME     1767323045000000 /* 2026-01-02T03:04:05Z, as fake_event_put has it */
+#define BASE_TIME     1767323045000000 /* 2026-01-02T03:04:05Z, as fake_resource_put has it */
 
 /* ---- load FILE [speed N | interval DURATION] [now] ---- */
 
@@ -27,6 +27,7 @@ typedef struct load {
     size_t played;
 } load;
 
+/* Times of Events. Of other resources all there are, wherever they stand. */
 static const char *const time_paths[] = {"series.lastObservedTime", "lastTimestamp", "eventTime",
                                          "firstTimestamp", "metadata.creationTimestamp"};
 #define TIME_PATHS (sizeof time_paths / sizeof *time_paths)
@@ -40,9 +41,40 @@ static er_time time_at(er_str object, const char *path) {
     return t;
 }
 
-/* When the frame was: its newest time. */
-static er_time time_of(er_str object) {
+/* The next string from *at on that is a time as Kubernetes writes them; *at moves behind it. */
+static er_time next_time(er_str object, size_t *at, er_str *text) {
+    static const size_t lengths[] = {sizeof "2026-01-02T03:04:05Z" - 1,
+                                     sizeof "2026-01-02T03:04:05.000000Z" - 1};
+    er_time t = ER_TIME_NONE;
+    for (; *at < object.n; (*at)++) {
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths && object.p[*at] == '"'; i++) {
+            *text = (er_str){object.p + *at + 1, lengths[i]};
+            if (object.n - *at > text->n + 1 && text->p[text->n] == '"' &&
+                text->p[text->n - 1] == 'Z' && er_time_parse(*text, &t)) {
+                *at += text->n + 2;
+                return t;
+            }
+        }
+    }
+    return ER_TIME_NONE;
+}
+
+static er_time time_of_any(er_str object) {
     er_time newest = ER_TIME_NONE;
+    er_str text;
+    size_t at = 0;
+    for (er_time t = 0; (t = next_time(object, &at, &text)) != ER_TIME_NONE;) {
+        newest = t > newest ? t : newest;
+    }
+    return newest;
+}
+
+/* When the frame was: its newest time. */
+static er_time time_of(fake_resource resource, er_str object) {
+    er_time newest = ER_TIME_NONE;
+    if (resource != FAKE_EVENTS) {
+        return time_of_any(object);
+    }
     for (size_t i = 0; i < TIME_PATHS; i++) {
         er_time t = time_at(object, time_paths[i]);
         newest = t > newest ? t : newest;
@@ -64,8 +96,25 @@ static void put_time(er_buf *out, er_time t, bool is_micro) {
     er_buf_puts(out, "Z\"");
 }
 
-static void shift_times(er_buf *json, er_time by) {
+/* In place: they keep their length. */
+static void shift_any(er_buf *json, er_time by) {
     er_buf text;
+    er_str old;
+    size_t at = 0;
+    er_buf_init(&text, 128);
+    for (er_time t = 0; (t = next_time(er_buf_str(json), &at, &old)) != ER_TIME_NONE;) {
+        put_time(&text, t + by, memchr(old.p, '.', old.n) != NULL);
+        memcpy(json->p + (old.p - json->p) - 1, text.p, old.n + 2);
+    }
+    er_buf_fini(&text);
+}
+
+static void shift_times(fake_resource resource, er_buf *json, er_time by) {
+    er_buf text;
+    if (resource != FAKE_EVENTS) {
+        shift_any(json, by);
+        return;
+    }
     er_buf_init(&text, 128);
     for (size_t i = 0; i < TIME_PATHS; i++) {
         er_time t = time_at(er_buf_str(json), time_paths[i]);
@@ -79,40 +128,57 @@ static void shift_times(er_buf *json, er_time by) {
     er_buf_fini(&text);
 }
 
-static er_status apply(const fake_run *run, const load *l, er_str frame, er_err *err) {
-    er_buf json;
+static void delete_one(fake_store *store, fake_resource resource, er_str object,
+                       fake_version version) {
     er_buf ns;
     er_buf name;
-    er_buf_init(&json, EVENT_MAX);
     er_buf_init(&ns, 1024);
     er_buf_init(&name, 1024);
+    fake_json_path_text(object, "metadata.namespace", &ns);
+    fake_json_path_text(object, "metadata.name", &name);
+    const fake_change *change =
+        fake_store_find(store, resource, er_buf_str(&ns), er_buf_str(&name));
+    if (change != NULL) {
+        fake_store_delete(store, change->object, NULL, version);
+    }
+    er_buf_fini(&ns);
+    er_buf_fini(&name);
+}
+
+static er_status write_one(fake_store *store, fake_resource resource, er_str object, bool now,
+                           fake_version version, er_err *err) {
+    er_buf json;
+    er_buf_init(&json, OBJECT_MAX);
+    er_buf_put_str(&json, object);
+    er_time t = now ? time_of(resource, object) : ER_TIME_NONE;
+    if (t != ER_TIME_NONE) {
+        shift_times(resource, &json, er_time_now() - t);
+    }
+    er_status status = fake_store_write(store, resource, &json, version, err);
+    er_buf_fini(&json);
+    return status;
+}
+
+static er_status apply(const fake_run *run, const load *l, er_str frame, er_err *err) {
     fake_store *store = run->fake->store;
     er_str type = fake_json_path(frame, "type");
     er_str object = fake_json_path(frame, "object");
     fake_version version = 0;
-    er_status status = ER_OK;
+    fake_resource resource = FAKE_EVENTS;
+    bool is_delete = er_str_eqc(type, "\"DELETED\"");
+    if (!is_delete && !er_str_eqc(type, "\"ADDED\"") && !er_str_eqc(type, "\"MODIFIED\"")) {
+        return ER_OK; /* bookmarks and errors are the server's own business */
+    }
     er_str digits = fake_json_path(object, "metadata.resourceVersion");
     if (digits.n > 2) {
         (void)fake_version_parse((er_str){digits.p + 1, digits.n - 2}, &version);
     }
-    er_buf_put_str(&json, object);
-    if (er_str_eqc(type, "\"ADDED\"") || er_str_eqc(type, "\"MODIFIED\"")) {
-        er_time t = time_of(object);
-        if (l->now && t != ER_TIME_NONE) {
-            shift_times(&json, er_time_now() - t);
-        }
-        status = fake_store_write(store, &json, version, NULL, err);
-    } else if (er_str_eqc(type, "\"DELETED\"")) {
-        fake_json_path_text(object, "metadata.namespace", &ns);
-        fake_json_path_text(object, "metadata.name", &name);
-        const fake_change *change = fake_store_find(store, er_buf_str(&ns), er_buf_str(&name));
-        if (change != NULL) {
-            fake_store_delete(store, change->object, version);
-        }
-    } /* bookmarks and errors are the server's own business */
-    er_buf_fini(&json);
-    er_buf_fini(&ns);
-    er_buf_fini(&name);
+    er_status status = fake_resource_of_json(object, &resource, err);
+    if (status == ER_OK && is_delete) {
+        delete_one(store, resource, object, version);
+    } else if (status == ER_OK) {
+        status = write_one(store, resource, object, l->now, version, err);
+    }
     return status;
 }
 
@@ -121,8 +187,14 @@ static int64_t due(load *l, er_str frame) {
     if (l->interval_ns > 0) {
         return l->start_ns + (int64_t)l->played * l->interval_ns;
     }
-    er_time t = time_of(fake_json_path(frame, "object"));
-    if (l->speed == 0 || t == ER_TIME_NONE) {
+    if (l->speed == 0) {
+        return 0;
+    }
+    fake_resource resource = FAKE_EVENTS;
+    er_str object = fake_json_path(frame, "object");
+    (void)fake_resource_of_json(object, &resource, NULL);
+    er_time t = time_of(resource, object);
+    if (t == ER_TIME_NONE) {
         return 0;
     }
     l->first = l->first == ER_TIME_NONE ? t : l->first;
@@ -234,10 +306,10 @@ static er_status create_one(const fake_run *run, const burst *b, uint64_t i, er_
     (void)snprintf(object, sizeof object, "\"%.200s-pod-%llu\"", b->prefix,
                    (unsigned long long)i % 100 + 1);
     er_buf_clear(json);
-    fake_event_put(json, ns, name, object);
+    fake_resource_put(FAKE_EVENTS, json, ns, name, object);
     fake_words fields = b->fields;
-    er_status status = fake_fields_set(json, &fields, err);
-    return status == ER_OK ? fake_store_write(run->fake->store, json, 0, NULL, err) : status;
+    er_status status = fake_fields_set(FAKE_EVENTS, json, &fields, err);
+    return status == ER_OK ? fake_store_write(run->fake->store, FAKE_EVENTS, json, 0, err) : status;
 }
 
 static er_status patch_one(const fake_run *run, const burst *b, uint64_t i, uint64_t round,
@@ -246,7 +318,7 @@ static er_status patch_one(const fake_run *run, const burst *b, uint64_t i, uint
     er_buf_init(&text, 512);
     put_name(b, i, &text);
     const fake_change *change =
-        fake_store_find(run->fake->store, er_str_of(b->ns), er_buf_str(&text));
+        fake_store_find(run->fake->store, FAKE_EVENTS, er_str_of(b->ns), er_buf_str(&text));
     er_status status = ER_OK;
     er_buf_clear(json);
     if (change == NULL) {
@@ -258,7 +330,7 @@ static er_status patch_one(const fake_run *run, const burst *b, uint64_t i, uint
         (void)fake_json_set(json, "count", er_buf_str(&text));
         put_time(&text, BASE_TIME + (er_time)round * 1000000, false);
         (void)fake_json_set(json, "lastTimestamp", er_buf_str(&text));
-        status = fake_store_write(run->fake->store, json, 0, NULL, err);
+        status = fake_store_write(run->fake->store, FAKE_EVENTS, json, 0, err);
     }
     er_buf_fini(&text);
     return status;
@@ -269,7 +341,7 @@ static fake_step burst_step(fake_run *run, er_err *err) {
     uint64_t all = b->n * (b->steps + 1);
     fake_step result = FAKE_STEP_AGAIN;
     er_buf json;
-    er_buf_init(&json, EVENT_MAX);
+    er_buf_init(&json, OBJECT_MAX);
     run->wake_ns = run->fake->now_ns;
     for (size_t k = 0; k < WRITES_A_TURN && result == FAKE_STEP_AGAIN; k++) {
         if (b->done == all) {

@@ -6,6 +6,7 @@
 #ifndef FAKE_SCRIPT_H
 #define FAKE_SCRIPT_H
 
+#include "fake_resource.h"
 #include "fake_server.h"
 #include "fake_words.h"
 
@@ -38,14 +39,14 @@ void fake_runs_fini(fake_runs *runs);
 /* Executes one command; words are behind the line's first. fake_commands.c */
 er_status fake_command(fake_run *run, er_str line, er_err *err);
 
-/* ---- fake_events.c: commands that write Events ---- */
+/* ---- fake_objects.c: commands that write one object ---- */
 er_status fake_command_put(fake_run *run, fake_words *words, er_err *err);
 er_status fake_command_modify(fake_run *run, fake_words *words, er_err *err);
 er_status fake_command_delete(fake_run *run, fake_words *words, er_err *err);
-/* Sets path=value words on an Event. */
-er_status fake_fields_set(er_buf *json, fake_words *words, er_err *err);
-/* A plausible Event of that name, with quoted JSON texts. */
-void fake_event_put(er_buf *json, const char *ns, const char *name, const char *object);
+/* Sets path=value words on an object. */
+er_status fake_fields_set(fake_resource resource, er_buf *json, fake_words *words, er_err *err);
+/* By the kind of an object, which is an Event when it has none. */
+er_status fake_resource_of_json(er_str json, fake_resource *out, er_err *err);
 
 /* ---- fake_play.c: commands that write many ---- */
 er_status fake_command_load(fake_run *run, fake_words *words, er_err *err);

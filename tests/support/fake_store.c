@@ -47,9 +47,10 @@ void fake_list_add(fake_list *list, fake_change *change) {
     list->v[list->n++] = change;
 }
 
-static size_t place(fake_object *const *table, size_t cap, er_str key) {
+static size_t place(fake_object *const *table, size_t cap, fake_resource resource, er_str key) {
     size_t at = er_hash(ER_HASH_SEED, key.p, key.n) % cap;
-    while (table[at] != NULL && !er_str_eqc(key, table[at]->key)) {
+    while (table[at] != NULL &&
+           (table[at]->resource != resource || !er_str_eqc(key, table[at]->key))) {
         at = (at + 1) % cap;
     }
     return at;
@@ -59,8 +60,9 @@ static void grow(fake_store *store) {
     size_t cap = store->table_cap == 0 ? 1024 : store->table_cap * 2;
     fake_object **table = er_xcalloc(cap, sizeof(fake_object *));
     for (size_t i = 0; i < store->table_cap; i++) {
-        if (store->table[i] != NULL) {
-            table[place(table, cap, er_str_of(store->table[i]->key))] = store->table[i];
+        fake_object *object = store->table[i];
+        if (object != NULL) {
+            table[place(table, cap, object->resource, er_str_of(object->key))] = object;
         }
     }
     free(store->table);
@@ -76,15 +78,16 @@ static void put_key(er_buf *key, er_str ns, er_str name) {
 }
 
 /* The object of that name, made when it is not there yet. */
-static fake_object *object_of(fake_store *store, er_str ns, er_str name) {
+static fake_object *object_of(fake_store *store, fake_resource resource, er_str ns, er_str name) {
     if (store->table_n * 2 >= store->table_cap) {
         grow(store);
     }
     er_buf key;
     put_key(&key, ns, name);
-    size_t at = place(store->table, store->table_cap, er_buf_str(&key));
+    size_t at = place(store->table, store->table_cap, resource, er_buf_str(&key));
     if (store->table[at] == NULL) {
         fake_object *object = er_xcalloc(1, sizeof *object);
+        object->resource = resource;
         object->key = er_str_dup(er_buf_str(&key));
         object->namespace_n = ns.n;
         store->table[at] = object;
@@ -98,14 +101,15 @@ static bool is_live(const fake_change *change) {
     return change != NULL && change->type != FAKE_DELETED;
 }
 
-fake_change *fake_store_find(const fake_store *store, er_str ns, er_str name) {
+fake_change *fake_store_find(const fake_store *store, fake_resource resource, er_str ns,
+                             er_str name) {
     if (store->table_cap == 0) {
         return NULL;
     }
     er_buf key;
     put_key(&key, ns, name);
     const fake_object *object =
-        store->table[place(store->table, store->table_cap, er_buf_str(&key))];
+        store->table[place(store->table, store->table_cap, resource, er_buf_str(&key))];
     er_buf_fini(&key);
     return object != NULL && is_live(object->latest) ? object->latest : NULL;
 }
@@ -127,7 +131,9 @@ void fake_store_fini(fake_store *store) {
     free(store->table);
     free(store->history.v);
     free(store->journal.v);
-    free(store->snapshot.items.v);
+    for (int resource = 0; resource < FAKE_RESOURCES; resource++) {
+        free(store->snapshots[resource].items.v);
+    }
 }
 
 er_str fake_change_namespace(const fake_change *change) {
@@ -156,8 +162,8 @@ static fake_change *append(fake_store *store, fake_object *object, fake_change_t
     er_str digits = fake_json_path(fake_change_body(change), "metadata.resourceVersion");
     change->version_at = (size_t)(digits.p - change->body) + 1;
     change->version_digits = digits.n - 2;
-    store->live += (size_t)is_live(change);
-    store->live -= (size_t)is_live(object->latest);
+    store->live[object->resource] += (size_t)is_live(change);
+    store->live[object->resource] -= (size_t)is_live(object->latest);
     object->latest = change;
     store->version = version;
     fake_list_add(&store->history, change);
@@ -206,8 +212,8 @@ static bool fill_in_uid(fake_store *store, er_buf *json, const fake_change *live
     return done;
 }
 
-er_status fake_store_write(fake_store *store, er_buf *json, fake_version wanted, fake_change **out,
-                           er_err *err) {
+er_status fake_store_write(fake_store *store, fake_resource resource, er_buf *json,
+                           fake_version wanted, er_err *err) {
     er_buf ns;
     er_buf name;
     er_buf_init(&ns, 1024);
@@ -219,25 +225,22 @@ er_status fake_store_write(fake_store *store, er_buf *json, fake_version wanted,
     fake_json_path_text(er_buf_str(json), "metadata.name", &name);
     er_status status = ER_OK;
     if (!done || name.len == 0) {
-        status = er_err_set(err, ER_E_INVAL, "an Event needs metadata with a name");
+        status = er_err_set(err, ER_E_INVAL, "%s needs metadata with a name",
+                            fake_resources[resource].a_kind);
     } else {
-        fake_object *object = object_of(store, er_buf_str(&ns), er_buf_str(&name));
+        fake_object *object = object_of(store, resource, er_buf_str(&ns), er_buf_str(&name));
         bool is_new = !is_live(object->latest);
         fake_version version = next_version(store, wanted);
         (void)fill_in_uid(store, json, is_new ? NULL : object->latest);
         (void)set_version(json, version);
-        fake_change *change =
-            append(store, object, is_new ? FAKE_ADDED : FAKE_MODIFIED, version, er_buf_str(json));
-        if (out != NULL) {
-            *out = change;
-        }
+        (void)append(store, object, is_new ? FAKE_ADDED : FAKE_MODIFIED, version, er_buf_str(json));
     }
     er_buf_fini(&ns);
     er_buf_fini(&name);
     return status;
 }
 
-static void delete_as(fake_store *store, fake_object *object, fake_version version) {
+static void delete_stored(fake_store *store, fake_object *object, fake_version version) {
     er_buf json;
     er_buf_init(&json, object->latest->n + 1024);
     er_buf_put_str(&json, fake_change_body(object->latest));
@@ -246,8 +249,16 @@ static void delete_as(fake_store *store, fake_object *object, fake_version versi
     er_buf_fini(&json);
 }
 
-void fake_store_delete(fake_store *store, fake_object *object, fake_version wanted) {
-    delete_as(store, object, next_version(store, wanted));
+void fake_store_delete(fake_store *store, fake_object *object, er_buf *json, fake_version wanted) {
+    fake_version version = next_version(store, wanted);
+    if (json == NULL) {
+        delete_stored(store, object, version);
+    } else {
+        (void)fake_json_set(json, "kind", (er_str){0});
+        (void)fake_json_set(json, "apiVersion", (er_str){0});
+        (void)set_version(json, version);
+        (void)append(store, object, FAKE_DELETED, version, er_buf_str(json));
+    }
 }
 
 size_t fake_store_expire(fake_store *store, size_t n, er_str ns) {
@@ -256,9 +267,10 @@ size_t fake_store_expire(fake_store *store, size_t n, er_str ns) {
     size_t end = store->history.n; /* it grows while we delete */
     for (size_t i = 0; i < end && done < n; i++) {
         const fake_change *change = store->history.v[i];
-        bool is_newest = change->object->latest == change && is_live(change);
+        bool is_newest = change->object->resource == FAKE_EVENTS &&
+                         change->object->latest == change && is_live(change);
         if (is_newest && (ns.n == 0 || er_str_eq(ns, fake_change_namespace(change)))) {
-            delete_as(store, change->object, version);
+            delete_stored(store, change->object, version);
             done++;
         }
     }
@@ -279,14 +291,17 @@ bool fake_store_rewind(fake_store *store, fake_version version) {
     }
     while (store->history.n > 0 && store->history.v[store->history.n - 1]->version > version) {
         fake_change *change = store->history.v[--store->history.n];
-        store->live -= (size_t)is_live(change);
-        store->live += (size_t)is_live(change->before);
-        change->object->latest = change->before;
+        fake_object *object = change->object;
+        store->live[object->resource] -= (size_t)is_live(change);
+        store->live[object->resource] += (size_t)is_live(change->before);
+        object->latest = change->before;
     }
     store->version = version;
     store->compacted = store->compacted < version ? store->compacted : version;
     store->epoch++;
-    store->snapshot.valid = false;
+    for (int resource = 0; resource < FAKE_RESOURCES; resource++) {
+        store->snapshots[resource].valid = false;
+    }
     return true;
 }
 
@@ -313,14 +328,16 @@ static int by_key(const void *a, const void *b) {
     return strcmp((*x)->object->key, (*y)->object->key);
 }
 
-const fake_list *fake_store_at(fake_store *store, fake_version version) {
-    fake_list *items = &store->snapshot.items;
-    if (store->snapshot.valid && store->snapshot.version == version) {
+const fake_list *fake_store_at(fake_store *store, fake_resource resource, fake_version version) {
+    fake_list *items = &store->snapshots[resource].items;
+    if (store->snapshots[resource].valid && store->snapshots[resource].version == version) {
         return items;
     }
     items->n = 0;
     for (size_t i = 0; i < store->table_cap; i++) {
-        fake_change *change = store->table[i] == NULL ? NULL : store->table[i]->latest;
+        const fake_object *object = store->table[i];
+        fake_change *change =
+            object == NULL || object->resource != resource ? NULL : object->latest;
         while (change != NULL && change->version > version) {
             change = change->before;
         }
@@ -332,7 +349,7 @@ const fake_list *fake_store_at(fake_store *store, fake_version version) {
         qsort(items->v, items->n, sizeof(fake_change *), by_key);
     }
     /* Only a rewind changes what was: see there. */
-    store->snapshot.valid = true;
-    store->snapshot.version = version;
+    store->snapshots[resource].valid = true;
+    store->snapshots[resource].version = version;
     return items;
 }

@@ -46,19 +46,24 @@ static void on_deadline(fake_conn *conn) {
     end_watch(asked->watch, FAKE_END_CLEAN, "timeout");
 }
 
-size_t fake_watches_open(const fake_api *api) {
+static bool is_open(const fake_watch *watch, fake_resource resource) {
+    return watch->conn != NULL &&
+           (resource == FAKE_RESOURCES || watch->asked->resource == resource);
+}
+
+size_t fake_watches_open(const fake_api *api, fake_resource resource) {
     size_t n = 0;
     for (const fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
-        n += watch->conn != NULL;
+        n += is_open(watch, resource);
     }
     return n;
 }
 
-size_t fake_watches_pending(const fake_api *api) {
+size_t fake_watches_pending(const fake_api *api, fake_resource resource) {
     const fake_store *store = api->fake->store;
     size_t n = 0;
     for (const fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
-        if (watch->conn != NULL) {
+        if (is_open(watch, resource)) {
             n += store->history.n - watch->at + (watch->conn->out.len - watch->conn->out_at);
         }
     }
@@ -67,10 +72,20 @@ size_t fake_watches_pending(const fake_api *api) {
 
 /* ---- frames ---- */
 
-static void put_object(er_buf *out, const char *type, er_str before, er_str between, er_str after) {
+/* Up to where the object's own members begin. */
+static void put_type(er_buf *out, fake_resource resource, const char *type) {
     er_buf_puts(out, "{\"type\":\"");
     er_buf_puts(out, type);
-    er_buf_puts(out, "\",\"object\":{\"kind\":\"Event\",\"apiVersion\":\"v1\",");
+    er_buf_puts(out, "\",\"object\":{\"kind\":\"");
+    er_buf_puts(out, fake_resources[resource].kind);
+    er_buf_puts(out, "\",\"apiVersion\":\"");
+    er_buf_puts(out, fake_resources[resource].api_version);
+    er_buf_puts(out, "\",");
+}
+
+static void put_object(er_buf *out, fake_resource resource, const char *type, er_str before,
+                       er_str between, er_str after) {
+    put_type(out, resource, type);
     er_buf_put_str(out, before);
     er_buf_put_str(out, between);
     er_buf_put_str(out, after);
@@ -79,7 +94,8 @@ static void put_object(er_buf *out, const char *type, er_str before, er_str betw
 
 static void put_change(er_buf *out, const fake_change *change) {
     er_str body = {change->body + 1, change->n - 1};
-    put_object(out, fake_change_names[change->type], body, (er_str){0}, (er_str){0});
+    put_object(out, change->object->resource, fake_change_names[change->type], body, (er_str){0},
+               (er_str){0});
 }
 
 /* What left the selection is told as deleted: its last content that was selected, the new version.
@@ -88,13 +104,13 @@ static void put_left(er_buf *out, const fake_change *old, const fake_change *cha
     er_str before = {old->body + 1, old->version_at - 1};
     er_str version = {change->body + change->version_at, change->version_digits};
     size_t rest = old->version_at + old->version_digits;
-    put_object(out, fake_change_names[FAKE_DELETED], before, version,
+    put_object(out, change->object->resource, fake_change_names[FAKE_DELETED], before, version,
                (er_str){old->body + rest, old->n - rest});
 }
 
 /* The frame of a change as this watch sees it; false: it does not. */
 static bool put_seen(const fake_watch *watch, er_buf *out, const fake_change *change) {
-    if (change->version <= watch->from ||
+    if (change->version <= watch->from || change->object->resource != watch->asked->resource ||
         (watch->ns.n > 0 && !er_str_eq(watch->ns, fake_change_namespace(change)))) {
         return false;
     }
@@ -109,7 +125,8 @@ static bool put_seen(const fake_watch *watch, er_buf *out, const fake_change *ch
               fake_selector_matches(&watch->selector, fake_change_body(change));
     if (is) {
         er_str body = {change->body + 1, change->n - 1};
-        put_object(out, fake_change_names[was ? FAKE_MODIFIED : FAKE_ADDED], body, (er_str){0},
+        put_object(out, change->object->resource,
+                   fake_change_names[was ? FAKE_MODIFIED : FAKE_ADDED], body, (er_str){0},
                    (er_str){0});
     } else if (was) {
         put_left(out, old, change);
@@ -121,7 +138,7 @@ static bool put_seen(const fake_watch *watch, er_buf *out, const fake_change *ch
 static bool emit(fake_watch *watch, er_str frame) {
     fake_end end = watch->conn->shape.cut.end;
     watch->frames++;
-    api_of(watch)->counts.frames++;
+    fake_counts_of(api_of(watch), watch->asked)->frames++;
     if (!fake_conn_chunk_cut(watch->conn, frame, true)) {
         if (end == FAKE_END_SILENT) {
             watch->ended = fake_end_names[end];
@@ -156,7 +173,7 @@ static void pump(fake_watch *watch, er_buf *chunk, bool all) {
             continue;
         }
         watch->frames++;
-        api_of(watch)->counts.frames++;
+        fake_counts_of(api_of(watch), watch->asked)->frames++;
         if (chunk->len >= CHUNK_BYTES) {
             fake_conn_chunk(watch->conn, er_buf_str(chunk));
             er_buf_clear(chunk);
@@ -210,28 +227,27 @@ static void put_error(er_buf *out, int code, const char *message) {
     er_buf_puts(out, "}\n");
 }
 
-static void put_bookmark(const fake_api *api, er_buf *out, const char *version) {
+static void put_bookmark(const fake_api *api, fake_resource resource, er_buf *out,
+                         const char *version) {
     char text[FAKE_VERSION_TEXT];
-    er_buf_putf(out,
-                "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Event\",\"apiVersion\":\"v1\","
-                "\"metadata\":{\"resourceVersion\":\"%s\"},\"involvedObject\":{},\"source\":{},"
-                "\"firstTimestamp\":null,\"lastTimestamp\":null,\"eventTime\":null,"
-                "\"reportingComponent\":\"\",\"reportingInstance\":\"\"}}\n",
-                version[0] != '\0' ? version : fake_version_text(api->fake->store->version, text));
+    put_type(out, resource, "BOOKMARK");
+    er_buf_putf(out, "\"metadata\":{\"resourceVersion\":\"%s\"},%s}}\n",
+                version[0] != '\0' ? version : fake_version_text(api->fake->store->version, text),
+                fake_resources[resource].bookmark);
 }
 
-/* An Event that is not stored, with the next version: its message is n bytes, or a part of it lies
+/* An object that is not stored, with the next version: its message is n bytes, or a part of it lies
  * n levels deep. */
-static void put_unstored(fake_api *api, er_buf *out, size_t bytes, size_t levels) {
+static void put_unstored(fake_api *api, fake_resource resource, er_buf *out, size_t bytes,
+                         size_t levels) {
     char text[FAKE_VERSION_TEXT];
     fake_store *store = api->fake->store;
     const char *version = fake_version_text(++store->version, text);
+    put_type(out, resource, fake_change_names[FAKE_ADDED]);
     er_buf_putf(out,
-                "{\"type\":\"ADDED\",\"object\":{\"kind\":\"Event\",\"apiVersion\":\"v1\","
                 "\"metadata\":{\"name\":\"unstored-%s\",\"namespace\":\"default\",\"uid\":"
-                "\"11111111-0000-4000-8000-%s\",\"resourceVersion\":\"%s\"},\"involvedObject\":{},"
-                "\"type\":\"Normal\",\"reason\":\"Unstored\",\"message\":\"",
-                version, version, version);
+                "\"11111111-0000-4000-8000-%s\",\"resourceVersion\":\"%s\"},%s",
+                version, version, version, fake_resources[resource].unstored);
     for (size_t i = 0; i < bytes; i++) {
         er_buf_putc(out, 'x');
     }
@@ -266,14 +282,15 @@ static er_status put_error_word(const char *argument, er_buf *out, er_err *err) 
     return ER_OK;
 }
 
-er_status fake_frame_put(fake_api *api, const fake_word *word, er_buf *out, er_err *err) {
+er_status fake_frame_put(fake_api *api, fake_resource resource, const fake_word *word, er_buf *out,
+                         er_err *err) {
     const char *argument = generator(word, "@error");
     if (argument != NULL) {
         return put_error_word(argument, out, err);
     }
     argument = generator(word, "@bookmark");
     if (argument != NULL) {
-        put_bookmark(api, out, argument);
+        put_bookmark(api, resource, out, argument);
         return ER_OK;
     }
     const char *bytes = generator(word, "@x");
@@ -283,7 +300,8 @@ er_status fake_frame_put(fake_api *api, const fake_word *word, er_buf *out, er_e
         if (!er_parse_u64(er_str_of(bytes != NULL ? bytes : levels), &n) || n > (512u << 20)) {
             return er_err_set(err, ER_E_INVAL, "%s: @x:BYTES or @levels:N", word->text);
         }
-        put_unstored(api, out, bytes != NULL ? (size_t)n : 0, levels != NULL ? (size_t)n : 0);
+        put_unstored(api, resource, out, bytes != NULL ? (size_t)n : 0,
+                     levels != NULL ? (size_t)n : 0);
         return ER_OK;
     }
     if (!word->quoted && word->text[0] == '@') {
@@ -295,34 +313,51 @@ er_status fake_frame_put(fake_api *api, const fake_word *word, er_buf *out, er_e
     return ER_OK;
 }
 
-static void count_gone(fake_api *api, const fake_word *word) {
+static void count_gone(const fake_watch *watch, const fake_word *word) {
     const char *argument = generator(word, "@error");
-    api->counts.gone += argument != NULL && strncmp(argument, "410", 3) == 0;
+    fake_counts_of(api_of(watch), watch->asked)->gone +=
+        argument != NULL && strncmp(argument, "410", 3) == 0;
 }
 
-er_status fake_watches_send(fake_api *api, const fake_word *word, er_err *err) {
-    er_buf frame;
-    er_buf chunk;
-    er_buf_init(&frame, FAKE_OUT_MAX);
-    er_buf_init(&chunk, FAKE_OUT_MAX);
+/* To the open watches of one resource; the number of them. */
+static size_t send_to(fake_api *api, fake_resource resource, const fake_word *word, er_str frame) {
     size_t n = 0;
-    er_status status = fake_frame_put(api, word, &frame, err);
-    for (fake_watch *watch = api->watches; status == ER_OK && watch != NULL; watch = watch->next) {
-        if (watch->conn == NULL || watch->conn->silent) {
+    er_buf chunk;
+    er_buf_init(&chunk, FAKE_OUT_MAX);
+    for (fake_watch *watch = api->watches; watch != NULL; watch = watch->next) {
+        if (!is_open(watch, resource) || watch->conn->silent) {
             continue;
         }
         n++;
         pump(watch, &chunk, true); /* what came before it goes before it */
         if (watch->conn != NULL && !watch->conn->silent) {
-            count_gone(api, word);
-            (void)emit(watch, er_buf_str(&frame));
+            count_gone(watch, word);
+            (void)emit(watch, frame);
+        }
+    }
+    er_buf_fini(&chunk);
+    return n;
+}
+
+er_status fake_watches_send(fake_api *api, const fake_word *word, er_err *err) {
+    fake_version *version = &api->fake->store->version;
+    fake_version before = *version;
+    er_status status = ER_OK;
+    size_t n = 0;
+    er_buf frame;
+    er_buf_init(&frame, FAKE_OUT_MAX);
+    for (int i = 0; i < FAKE_RESOURCES && status == ER_OK; i++) {
+        *version = before; /* a frame that takes a version has the same one everywhere */
+        er_buf_clear(&frame);
+        status = fake_frame_put(api, (fake_resource)i, word, &frame, err);
+        if (status == ER_OK) {
+            n += send_to(api, (fake_resource)i, word, er_buf_str(&frame));
         }
     }
     if (status == ER_OK && n == 0) {
         status = er_err_set(err, ER_E_INVAL, "no watch is open (wait watches open >= 1)");
     }
     er_buf_fini(&frame);
-    er_buf_fini(&chunk);
     return status;
 }
 
@@ -363,6 +398,7 @@ typedef struct options {
 /* False: answered. */
 static bool read_options(fake_conn *conn, options *o) {
     const fake_request *request = &conn->request;
+    const fake_asked *asked = conn->owner;
     er_buf text;
     er_err err = {0};
     er_buf_init(&text, 16384);
@@ -371,8 +407,7 @@ static bool read_options(fake_conn *conn, options *o) {
         fake_api_refuse(conn, 422,
                         "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch "
                         "unless the WatchList feature gate is enabled");
-    } else if (fake_request_param(request, "fieldSelector", &text) &&
-               fake_selector_parse(er_buf_str(&text), &o->selector, &err) != ER_OK) {
+    } else if (fake_selector_read(request, asked->resource, &o->selector, &err) != ER_OK) {
         fake_api_refuse(conn, 400, err.msg);
     } else if (fake_request_param(request, "timeoutSeconds", &text) &&
                !er_parse_u64(er_buf_str(&text), &o->timeout_s)) {
@@ -403,8 +438,8 @@ static fake_watch *open_watch(fake_conn *conn, const options *o) {
     api->watches = watch;
     asked->watch = watch;
     asked->status = 200;
-    api->counts.watches_opened++;
-    api->counts.answers[200]++;
+    fake_counts_of(api, asked)->watches_opened++;
+    fake_counts_of(api, asked)->answers[200]++;
     conn->on_gone = on_gone;
     if (o->timeout_s > 0) {
         conn->wake_ns = conn->fake->now_ns + (int64_t)o->timeout_s * 1000000000;
@@ -419,7 +454,7 @@ static fake_watch *open_watch(fake_conn *conn, const options *o) {
 /* A watch from no version begins with what there is. */
 static bool send_initial(fake_watch *watch) {
     fake_store *store = watch->conn->fake->store;
-    const fake_list *items = fake_store_at(store, store->version);
+    const fake_list *items = fake_store_at(store, watch->asked->resource, store->version);
     er_buf frame;
     er_buf_init(&frame, FAKE_OUT_MAX);
     bool open = true;
@@ -428,8 +463,8 @@ static bool send_initial(fake_watch *watch) {
         bool in_ns = watch->ns.n == 0 || er_str_eq(watch->ns, fake_change_namespace(items->v[i]));
         if (in_ns && fake_selector_matches(&watch->selector, body)) {
             er_buf_clear(&frame);
-            put_object(&frame, fake_change_names[FAKE_ADDED], (er_str){body.p + 1, body.n - 1},
-                       (er_str){0}, (er_str){0});
+            put_object(&frame, watch->asked->resource, fake_change_names[FAKE_ADDED],
+                       (er_str){body.p + 1, body.n - 1}, (er_str){0}, (er_str){0});
             open = emit(watch, er_buf_str(&frame));
         }
     }
@@ -445,8 +480,9 @@ static bool send_first(fake_watch *watch, const fake_fault *fault) {
     bool open = true;
     for (size_t i = 0; fault != NULL && i < fault->first.n && open; i++) {
         er_buf_clear(&frame);
-        (void)fake_frame_put(api_of(watch), &fault->first.v[i], &frame, NULL); /* tried before */
-        count_gone(api_of(watch), &fault->first.v[i]);
+        (void)fake_frame_put(api_of(watch), watch->asked->resource, &fault->first.v[i], &frame,
+                             NULL); /* tried before */
+        count_gone(watch, &fault->first.v[i]);
         open = emit(watch, er_buf_str(&frame));
     }
     er_buf_fini(&frame);
@@ -457,7 +493,7 @@ static void send_gone(fake_watch *watch) {
     er_buf frame;
     er_buf_init(&frame, 4096);
     put_error(&frame, 410, TOO_OLD);
-    api_of(watch)->counts.gone++;
+    fake_counts_of(api_of(watch), watch->asked)->gone++;
     if (emit(watch, er_buf_str(&frame))) {
         end_watch(watch, FAKE_END_CLEAN, "gone");
     }

@@ -1,4 +1,4 @@
-/* Commands that write one Event, and the values they take. */
+/* Commands that write one object, and the values they take. */
 #include "fake_json.h"
 #include "fake_script.h"
 #include "fake_store.h"
@@ -6,21 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EVENT_MAX ((size_t)512 << 20)
-#define TIME      "2026-01-02T03:04:05Z" /* tests want to know */
-
-void fake_event_put(er_buf *json, const char *ns, const char *name, const char *object) {
-    er_buf_putf(json,
-                "{\"metadata\":{\"name\":%s,\"namespace\":%s,\"creationTimestamp\":\"" TIME "\"},"
-                "\"involvedObject\":{\"kind\":\"Pod\",\"namespace\":%s,\"name\":%s,\"uid\":"
-                "\"22222222-0000-4000-8000-000000000001\",\"apiVersion\":\"v1\",\"fieldPath\":"
-                "\"spec.containers{main}\"},\"reason\":\"BackOff\",\"message\":\"Back-off "
-                "restarting failed container main\",\"source\":{\"component\":\"kubelet\",\"host\":"
-                "\"node-1\"},\"firstTimestamp\":\"" TIME "\",\"lastTimestamp\":\"" TIME "\","
-                "\"count\":1,\"type\":\"Warning\",\"eventTime\":null,\"reportingComponent\":"
-                "\"kubelet\",\"reportingInstance\":\"node-1\"}",
-                name, ns, ns, object);
-}
+#define OBJECT_MAX ((size_t)512 << 20)
 
 /* ---- values ---- */
 
@@ -38,7 +24,7 @@ static er_status generate(er_str value, er_buf *out, er_err *err) {
     er_str name = {value.p, n};
     uint64_t count = 0;
     bool counted = colon != NULL && er_parse_u64((er_str){colon + 1, value.n - n - 1}, &count) &&
-                   count <= EVENT_MAX / 2;
+                   count <= OBJECT_MAX / 2;
     if (er_str_eqc(name, "@now") && colon == NULL) {
         fake_json_quote(out, er_str_of(er_time_format(er_time_now(), text)));
     } else if (er_str_eqc(name, "@x") && counted) {
@@ -85,22 +71,26 @@ static er_status put_value(er_str value, bool quoted, er_buf *out, er_err *err) 
 }
 
 /* Short names of what is set often. */
-static const char *full_path(const char *path) {
-    static const char *const names[][2] = {
-        {"namespace", "metadata.namespace"},
-        {"uid", "metadata.uid"},
-        {"kind", "involvedObject.kind"},
-        {"object", "involvedObject.name"},
+static const char *full_path(fake_resource resource, const char *path) {
+    static const struct {
+        const char *name, *path;
+        bool of_events; /* alone */
+    } names[] = {
+        {"namespace", "metadata.namespace", false},
+        {"uid", "metadata.uid", false},
+        {"kind", "involvedObject.kind", true},
+        {"object", "involvedObject.name", true},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(path, names[i][0]) == 0) {
-            return names[i][1];
+        if (strcmp(path, names[i].name) == 0 && (resource == FAKE_EVENTS || !names[i].of_events)) {
+            return names[i].path;
         }
     }
     return path;
 }
 
-static er_status set_field(er_buf *json, const fake_word *word, er_err *err) {
+static er_status set_field(fake_resource resource, er_buf *json, const fake_word *word,
+                           er_err *err) {
     const char *equals = strchr(word->text, '=');
     if (equals == NULL || equals == word->text) {
         return er_err_set(err, ER_E_INVAL, "\"%s\" should be FIELD=VALUE", word->text);
@@ -108,10 +98,10 @@ static er_status set_field(er_buf *json, const fake_word *word, er_err *err) {
     size_t at = (size_t)(equals - word->text) + 1;
     char *path = er_str_dup((er_str){word->text, at - 1});
     er_buf value;
-    er_buf_init(&value, EVENT_MAX);
+    er_buf_init(&value, OBJECT_MAX);
     er_status status =
         put_value((er_str){word->text + at, word->n - at}, word->quoted, &value, err);
-    if (status == ER_OK && !fake_json_set(json, full_path(path), er_buf_str(&value))) {
+    if (status == ER_OK && !fake_json_set(json, full_path(resource, path), er_buf_str(&value))) {
         status = er_err_set(err, ER_E_INVAL, "%s: cannot be set", path);
     }
     er_buf_fini(&value);
@@ -119,18 +109,19 @@ static er_status set_field(er_buf *json, const fake_word *word, er_err *err) {
     return status;
 }
 
-er_status fake_fields_set(er_buf *json, fake_words *words, er_err *err) {
+er_status fake_fields_set(fake_resource resource, er_buf *json, fake_words *words, er_err *err) {
     er_status status = ER_OK;
     while (status == ER_OK && fake_words_left(words)) {
-        status = set_field(json, &words->v[words->at++], err);
+        status = set_field(resource, json, &words->v[words->at++], err);
     }
     return status;
 }
 
 /* ---- commands ---- */
 
-typedef struct target { /* which Event a command means */
-    bool is_json;       /* the word is the whole Event */
+typedef struct target { /* which object a command means */
+    fake_resource resource;
+    bool is_json; /* the word is the whole object */
     er_buf json, ns, name;
 } target;
 
@@ -138,6 +129,20 @@ static void target_fini(target *t) {
     er_buf_fini(&t->json);
     er_buf_fini(&t->ns);
     er_buf_fini(&t->name);
+}
+
+er_status fake_resource_of_json(er_str json, fake_resource *out, er_err *err) {
+    er_buf kind;
+    er_buf_init(&kind, OBJECT_MAX);
+    fake_json_path_text(json, "kind", &kind);
+    *out = kind.len == 0 ? FAKE_EVENTS : fake_resource_of_kind(er_buf_str(&kind));
+    er_status status = ER_OK;
+    if (*out == FAKE_RESOURCES) {
+        status = er_err_set(err, ER_E_INVAL, "kind %s: Event, Deployment and Pod are played",
+                            er_buf_cstr(&kind));
+    }
+    er_buf_fini(&kind);
+    return status;
 }
 
 static er_status take_json(target *t, const fake_word *word, er_err *err) {
@@ -152,16 +157,31 @@ static er_status take_json(target *t, const fake_word *word, er_err *err) {
         er_buf_puts(&t->ns, "default");
     }
     fake_json_path_text(fake_word_str(word), "metadata.name", &t->name);
+    return fake_resource_of_json(fake_word_str(word), &t->resource, err);
+}
+
+/* NAME of an Event, or RESOURCE/NAME. */
+static er_status take_name(target *t, er_str text, er_err *err) {
+    const char *slash = memchr(text.p, '/', text.n);
+    size_t n = slash == NULL ? 0 : (size_t)(slash - text.p);
+    t->resource = slash == NULL ? FAKE_EVENTS : fake_resource_named((er_str){text.p, n});
+    if (t->resource == FAKE_RESOURCES) {
+        return er_err_set(err, ER_E_INVAL, "%s: events/NAME, deployments/NAME or pods/NAME",
+                          text.p);
+    }
+    n += slash != NULL;
+    er_buf_put(&t->name, text.p + n, text.n - n);
     return ER_OK;
 }
 
-/* NAME [namespace=NS], or a JSON object. */
+/* [RESOURCE/]NAME [namespace=NS], or a JSON object. */
 static er_status take_target(target *t, fake_words *words, er_err *err) {
     const fake_word *word = NULL;
-    er_buf_init(&t->json, EVENT_MAX);
+    er_buf_init(&t->json, OBJECT_MAX);
     er_buf_init(&t->ns, 1024);
     er_buf_init(&t->name, 1024);
     t->is_json = false;
+    t->resource = FAKE_EVENTS;
     er_buf_puts(&t->ns, "default");
     er_status status = fake_words_take(words, "the Event's name", &word, err);
     if (status != ER_OK) {
@@ -170,18 +190,17 @@ static er_status take_target(target *t, fake_words *words, er_err *err) {
     if (word->text[0] == '{') {
         return take_json(t, word, err);
     }
-    er_buf_put_str(&t->name, fake_word_str(word));
     for (size_t i = words->at; i < words->n; i++) {
         if (strncmp(words->v[i].text, "namespace=", 10) == 0) {
             er_buf_clear(&t->ns);
             er_buf_puts(&t->ns, words->v[i].text + 10);
         }
     }
-    return ER_OK;
+    return take_name(t, fake_word_str(word), err);
 }
 
 static fake_change *stored(const fake_run *run, const target *t) {
-    return fake_store_find(run->fake->store, er_buf_str(&t->ns), er_buf_str(&t->name));
+    return fake_store_find(run->fake->store, t->resource, er_buf_str(&t->ns), er_buf_str(&t->name));
 }
 
 static void put_default(target *t) {
@@ -196,16 +215,17 @@ static void put_default(target *t) {
     fake_json_quote(&ns, er_buf_str(&t->ns));
     fake_json_quote(&name, full);
     fake_json_quote(&object, (er_str){full.p, dot == NULL ? full.n : (size_t)(dot - full.p)});
-    fake_event_put(&t->json, er_buf_cstr(&ns), er_buf_cstr(&name), er_buf_cstr(&object));
+    fake_resource_put(t->resource, &t->json, er_buf_cstr(&ns), er_buf_cstr(&name),
+                      er_buf_cstr(&object));
     er_buf_fini(&ns);
     er_buf_fini(&name);
     er_buf_fini(&object);
 }
 
-static er_status write_event(fake_run *run, target *t, fake_words *words, er_err *err) {
-    er_status status = fake_fields_set(&t->json, words, err);
+static er_status write_object(fake_run *run, target *t, fake_words *words, er_err *err) {
+    er_status status = fake_fields_set(t->resource, &t->json, words, err);
     if (status == ER_OK) {
-        status = fake_store_write(run->fake->store, &t->json, 0, NULL, err);
+        status = fake_store_write(run->fake->store, t->resource, &t->json, 0, err);
     }
     return status;
 }
@@ -221,7 +241,7 @@ er_status fake_command_put(fake_run *run, fake_words *words, er_err *err) {
         if (!t.is_json) {
             put_default(&t);
         }
-        status = write_event(run, &t, words, err);
+        status = write_object(run, &t, words, err);
     }
     target_fini(&t);
     return status;
@@ -240,7 +260,7 @@ er_status fake_command_modify(fake_run *run, fake_words *words, er_err *err) {
         if (change != NULL && !t.is_json) {
             er_buf_put_str(&t.json, fake_change_body(change));
         }
-        status = change == NULL ? missing(&t, err) : write_event(run, &t, words, err);
+        status = change == NULL ? missing(&t, err) : write_object(run, &t, words, err);
     }
     target_fini(&t);
     return status;
@@ -249,16 +269,17 @@ er_status fake_command_modify(fake_run *run, fake_words *words, er_err *err) {
 er_status fake_command_delete(fake_run *run, fake_words *words, er_err *err) {
     target t;
     er_status status = take_target(&t, words, err);
-    while (strncmp(fake_words_peek(words), "namespace=", 10) == 0) {
-        words->at++; /* looked at above */
-    }
-    status = status == ER_OK ? fake_words_end(words, err) : status;
     if (status == ER_OK) {
         const fake_change *change = stored(run, &t);
         if (change == NULL) {
             status = missing(&t, err);
         } else {
-            fake_store_delete(run->fake->store, change->object, 0);
+            er_buf_clear(&t.json);
+            er_buf_put_str(&t.json, fake_change_body(change));
+            status = fake_fields_set(t.resource, &t.json, words, err);
+        }
+        if (status == ER_OK) {
+            fake_store_delete(run->fake->store, change->object, &t.json, 0);
         }
     }
     target_fini(&t);
