@@ -86,13 +86,13 @@ class Fake:
         return self._lines(f"/sink/{sink}")
 
     def history(self):
-        """All changes of Events there ever were: {"type", "epoch", "object"}."""
+        """All changes there ever were: {"type", "epoch", "kind", "object"}."""
         return self._lines("/history")
 
     def versions(self):
-        """(uid, version) of all written versions, in order: what must arrive."""
+        """(uid, version) of all written versions of Events, in order: what must arrive."""
         return [key_of_event(change["object"]) for change in self.history()
-                if change["type"] != "DELETED"]
+                if change["type"] != "DELETED" and change["kind"] == "Event"]
 
     def records(self, sink, accepted=True):
         """The records of the requests that the sink answered with 2xx, in order of arrival."""

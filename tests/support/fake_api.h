@@ -157,8 +157,18 @@ size_t fake_watches_open(const fake_api *api, fake_resource resource);
 size_t fake_watches_pending(const fake_api *api, fake_resource resource);
 /* Sends a raw frame (words as in fake_frame_put) to all open watches. */
 er_status fake_watches_send(fake_api *api, const fake_word *word, er_err *err);
+
+/* ---- fake_frame.c ---- */
+
+#define FAKE_TOO_OLD "The resourceVersion for the provided watch is too old."
+/* A frame of that resource, up to where its object's own members begin. */
+void fake_frame_open(er_buf *out, fake_resource resource, const char *type);
+/* An ERROR frame. */
+void fake_error_put(er_buf *out, int code, const char *message);
 /* The bytes of a frame that a script names: its text and LF, or @bookmark, @error, @x, @levels. */
 er_status fake_frame_put(fake_api *api, fake_resource resource, const fake_word *word, er_buf *out,
                          er_err *err);
+/* True: it is an ERROR frame with 410. */
+bool fake_frame_is_gone(const fake_word *word);
 
 #endif

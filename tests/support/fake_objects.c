@@ -101,7 +101,9 @@ static er_status set_field(fake_resource resource, er_buf *json, const fake_word
     er_buf_init(&value, OBJECT_MAX);
     er_status status =
         put_value((er_str){word->text + at, word->n - at}, word->quoted, &value, err);
-    if (status == ER_OK && !fake_json_set(json, full_path(resource, path), er_buf_str(&value))) {
+    const char *full = full_path(resource, path);
+    bool is_fixed = strcmp(full, "kind") == 0 || strcmp(full, "apiVersion") == 0;
+    if (status == ER_OK && (is_fixed || !fake_json_set(json, full, er_buf_str(&value)))) {
         status = er_err_set(err, ER_E_INVAL, "%s: cannot be set", path);
     }
     er_buf_fini(&value);

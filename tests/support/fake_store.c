@@ -254,8 +254,6 @@ void fake_store_delete(fake_store *store, fake_object *object, er_buf *json, fak
     if (json == NULL) {
         delete_stored(store, object, version);
     } else {
-        (void)fake_json_set(json, "kind", (er_str){0});
-        (void)fake_json_set(json, "apiVersion", (er_str){0});
         (void)set_version(json, version);
         (void)append(store, object, FAKE_DELETED, version, er_buf_str(json));
     }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOO_OLD     "The resourceVersion for the provided watch is too old."
 #define UNSENT_MAX  ((size_t)256 << 10) /* made ahead of what the kernel takes */
 #define CHUNK_BYTES ((size_t)64 << 10)  /* frames in one chunk */
 
@@ -72,20 +71,9 @@ size_t fake_watches_pending(const fake_api *api, fake_resource resource) {
 
 /* ---- frames ---- */
 
-/* Up to where the object's own members begin. */
-static void put_type(er_buf *out, fake_resource resource, const char *type) {
-    er_buf_puts(out, "{\"type\":\"");
-    er_buf_puts(out, type);
-    er_buf_puts(out, "\",\"object\":{\"kind\":\"");
-    er_buf_puts(out, fake_resources[resource].kind);
-    er_buf_puts(out, "\",\"apiVersion\":\"");
-    er_buf_puts(out, fake_resources[resource].api_version);
-    er_buf_puts(out, "\",");
-}
-
 static void put_object(er_buf *out, fake_resource resource, const char *type, er_str before,
                        er_str between, er_str after) {
-    put_type(out, resource, type);
+    fake_frame_open(out, resource, type);
     er_buf_put_str(out, before);
     er_buf_put_str(out, between);
     er_buf_put_str(out, after);
@@ -219,104 +207,10 @@ size_t fake_watches_end(fake_api *api, fake_end end, const char *ended) {
     return n;
 }
 
-/* ---- frames that scripts name ---- */
-
-static void put_error(er_buf *out, int code, const char *message) {
-    er_buf_puts(out, "{\"type\":\"ERROR\",\"object\":");
-    fake_status_put(out, code, message, NULL);
-    er_buf_puts(out, "}\n");
-}
-
-static void put_bookmark(const fake_api *api, fake_resource resource, er_buf *out,
-                         const char *version) {
-    char text[FAKE_VERSION_TEXT];
-    put_type(out, resource, "BOOKMARK");
-    er_buf_putf(out, "\"metadata\":{\"resourceVersion\":\"%s\"},%s}}\n",
-                version[0] != '\0' ? version : fake_version_text(api->fake->store->version, text),
-                fake_resources[resource].bookmark);
-}
-
-/* An object that is not stored, with the next version: its message is n bytes, or a part of it lies
- * n levels deep. */
-static void put_unstored(fake_api *api, fake_resource resource, er_buf *out, size_t bytes,
-                         size_t levels) {
-    char text[FAKE_VERSION_TEXT];
-    fake_store *store = api->fake->store;
-    const char *version = fake_version_text(++store->version, text);
-    put_type(out, resource, fake_change_names[FAKE_ADDED]);
-    er_buf_putf(out,
-                "\"metadata\":{\"name\":\"unstored-%s\",\"namespace\":\"default\",\"uid\":"
-                "\"11111111-0000-4000-8000-%s\",\"resourceVersion\":\"%s\"},%s",
-                version, version, version, fake_resources[resource].unstored);
-    for (size_t i = 0; i < bytes; i++) {
-        er_buf_putc(out, 'x');
-    }
-    er_buf_puts(out, "\",\"deep\":");
-    for (size_t i = 0; i < levels; i++) {
-        er_buf_putc(out, '[');
-    }
-    er_buf_putc(out, '0');
-    for (size_t i = 0; i < levels; i++) {
-        er_buf_putc(out, ']');
-    }
-    er_buf_puts(out, "}}\n");
-}
-
-/* "@name:argument"; the argument, "" without one, NULL: another name. */
-static const char *generator(const fake_word *word, const char *name) {
-    size_t n = strlen(name);
-    if (word->quoted || strncmp(word->text, name, n) != 0 ||
-        (word->text[n] != ':' && word->text[n] != '\0')) {
-        return NULL;
-    }
-    return word->text + n + (word->text[n] == ':');
-}
-
-static er_status put_error_word(const char *argument, er_buf *out, er_err *err) {
-    char *end = NULL;
-    long code = strtol(argument, &end, 10);
-    if (code < 100 || code > 599 || (*end != '\0' && *end != ':')) {
-        return er_err_set(err, ER_E_INVAL, "@error:CODE or @error:CODE:MESSAGE");
-    }
-    put_error(out, (int)code, *end == ':' ? end + 1 : code == 410 ? TOO_OLD : "scripted");
-    return ER_OK;
-}
-
-er_status fake_frame_put(fake_api *api, fake_resource resource, const fake_word *word, er_buf *out,
-                         er_err *err) {
-    const char *argument = generator(word, "@error");
-    if (argument != NULL) {
-        return put_error_word(argument, out, err);
-    }
-    argument = generator(word, "@bookmark");
-    if (argument != NULL) {
-        put_bookmark(api, resource, out, argument);
-        return ER_OK;
-    }
-    const char *bytes = generator(word, "@x");
-    const char *levels = generator(word, "@levels");
-    if (bytes != NULL || levels != NULL) {
-        uint64_t n = 0;
-        if (!er_parse_u64(er_str_of(bytes != NULL ? bytes : levels), &n) || n > (512u << 20)) {
-            return er_err_set(err, ER_E_INVAL, "%s: @x:BYTES or @levels:N", word->text);
-        }
-        put_unstored(api, resource, out, bytes != NULL ? (size_t)n : 0,
-                     levels != NULL ? (size_t)n : 0);
-        return ER_OK;
-    }
-    if (!word->quoted && word->text[0] == '@') {
-        return er_err_set(err, ER_E_INVAL, "%s: frames are made by @error, @bookmark, @x, @levels",
-                          word->text);
-    }
-    er_buf_put(out, word->text, word->n);
-    er_buf_putc(out, '\n');
-    return ER_OK;
-}
+/* ---- frames that scripts send ---- */
 
 static void count_gone(const fake_watch *watch, const fake_word *word) {
-    const char *argument = generator(word, "@error");
-    fake_counts_of(api_of(watch), watch->asked)->gone +=
-        argument != NULL && strncmp(argument, "410", 3) == 0;
+    fake_counts_of(api_of(watch), watch->asked)->gone += fake_frame_is_gone(word);
 }
 
 /* To the open watches of one resource; the number of them. */
@@ -492,7 +386,7 @@ static bool send_first(fake_watch *watch, const fake_fault *fault) {
 static void send_gone(fake_watch *watch) {
     er_buf frame;
     er_buf_init(&frame, 4096);
-    put_error(&frame, 410, TOO_OLD);
+    fake_error_put(&frame, 410, FAKE_TOO_OLD);
     fake_counts_of(api_of(watch), watch->asked)->gone++;
     if (emit(watch, er_buf_str(&frame))) {
         end_watch(watch, FAKE_END_CLEAN, "gone");
