@@ -12,6 +12,10 @@ static const char *type_of(const er_record *rec) {
         return "io.eventrouter.gap";
     case ER_KIND_NOTICE:
         return "io.eventrouter.notice";
+    case ER_KIND_CHANGE:
+        return "io.eventrouter.change";
+    case ER_KIND_ROLLOUT:
+        return "io.eventrouter.rollout";
     case ER_KIND_RESTART:
         return "io.eventrouter.restart";
     case ER_KIND_EVENT:

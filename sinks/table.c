@@ -156,6 +156,8 @@ static void put_object(er_buf *out, const er_record *rec) {
     switch (rec->kind) {
     case ER_KIND_EVENT:
     case ER_KIND_RESTART:
+    case ER_KIND_CHANGE:
+    case ER_KIND_ROLLOUT:
         put_lower(out, rec->object.kind);
         er_buf_puts(out, rec->object.kind.n > 0 && rec->object.name.n > 0 ? "/" : "");
         er_table_safe(rec->object.name, out);

@@ -237,6 +237,21 @@ bool er_json_int(const er_json *node, int64_t *out) {
     return true;
 }
 
+er_json_type er_json_type_of(const er_json *node) {
+    if (node == NULL || cJSON_IsNull(node)) {
+        return ER_JSON_NULL;
+    }
+    return cJSON_IsObject(node)   ? ER_JSON_OBJECT
+           : cJSON_IsArray(node)  ? ER_JSON_ARRAY
+           : cJSON_IsString(node) ? ER_JSON_STRING
+           : cJSON_IsNumber(node) ? ER_JSON_NUMBER
+                                  : ER_JSON_BOOL;
+}
+
+double er_json_number(const er_json *node) {
+    return node != NULL && cJSON_IsNumber(node) ? node->valuedouble : 0;
+}
+
 bool er_json_is_object(const er_json *node) {
     return node != NULL && cJSON_IsObject(node);
 }

@@ -44,6 +44,16 @@ void er_json_pick(const er_json *object, const char *const *keys, size_t n, cons
 er_str er_json_str(const er_json *node); /* "" when it is not a string */
 er_str er_json_get_str(const er_json *object, const char *key);
 bool er_json_int(const er_json *node, int64_t *out); /* false: not a number, or not integral */
+typedef enum er_json_type {
+    ER_JSON_NULL, /* absent as well */
+    ER_JSON_BOOL,
+    ER_JSON_NUMBER,
+    ER_JSON_STRING,
+    ER_JSON_ARRAY,
+    ER_JSON_OBJECT,
+} er_json_type;
+er_json_type er_json_type_of(const er_json *node);
+double er_json_number(const er_json *node); /* 0 when it is not one; may be infinite (1e999) */
 bool er_json_is_object(const er_json *node);
 bool er_json_is_array(const er_json *node);
 bool er_json_is_true(const er_json *node);

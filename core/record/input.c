@@ -10,6 +10,7 @@ typedef struct reader {
     er_time observed;
     const er_input_handler *handler;
     er_json_doc doc;
+    er_buf texts; /* of the record at hand */
     er_input_place place;
     size_t counted; /* bytes whose line breaks are in place.line */
     bool stopped;   /* by the handler */
@@ -184,7 +185,7 @@ static void read_event(reader *r, const er_json *object, bool added) {
 static void read_record(reader *r, const er_json *object) {
     er_draft draft;
     er_err err;
-    if (er_draft_from_json(object, &draft, &err) != ER_OK) {
+    if (er_draft_from_json(object, &r->texts, &draft, &err) != ER_OK) {
         fault(r, err.msg);
         return;
     }
@@ -303,10 +304,12 @@ void er_input_read(char *text, size_t n, er_time observed, const er_input_handle
         .text = text, .n = n, .observed = observed, .handler = handler, .place = {.line = 1}};
     bool has_bom = er_str_starts((er_str){text, n}, "\xef\xbb\xbf");
     er_json_doc_init(&r.doc);
+    er_buf_init(&r.texts, 2 * ER_INPUT_OBJECT_MAX);
     r.at = skip_blanks(&r, has_bom ? 3 : 0);
     while (r.at < n && !r.stopped) {
         read_document(&r);
         r.at = skip_blanks(&r, r.at);
     }
     er_json_doc_fini(&r.doc);
+    er_buf_fini(&r.texts);
 }

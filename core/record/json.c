@@ -1,6 +1,8 @@
 #include "base/json_write.h"
 #include "record/record.h"
 
+#include <string.h>
+
 /* Keys, times and numbers beside the strings; the struct itself, which counts among a record's
  * bytes, makes up for most of them. */
 #define KEYS_BYTES 256
@@ -78,6 +80,108 @@ static void put_notice(er_jw *w, const er_notice_part *notice) {
     er_jw_object_end(w);
 }
 
+static void put_count_opt(er_jw *w, const char *key, int64_t count) {
+    if (count >= 0) {
+        er_jw_kint(w, key, count);
+    }
+}
+
+/* "a,b" as an array. */
+static void put_list_opt(er_jw *w, const char *key, er_str list) {
+    if (list.n == 0) {
+        return;
+    }
+    er_jw_key(w, key);
+    er_jw_array(w);
+    for (size_t from = 0; from <= list.n;) {
+        const char *comma = from < list.n ? memchr(list.p + from, ',', list.n - from) : NULL;
+        size_t to = comma == NULL ? list.n : (size_t)(comma - list.p);
+        er_jw_str(w, (er_str){list.p + from, to - from});
+        from = to + 1;
+    }
+    er_jw_array_end(w);
+}
+
+static void put_raw_opt(er_jw *w, const char *key, er_str json) {
+    if (json.n > 0) {
+        er_jw_key(w, key);
+        er_jw_raw(w, json);
+    }
+}
+
+static void put_flag(er_jw *w, const char *key, bool is_set) {
+    if (is_set) {
+        er_jw_kbool(w, key, true);
+    }
+}
+
+static void put_actor(er_jw *w, const er_change_part *change) {
+    if (change->actor_manager.n + change->actor_operation.n + change->actor_subresource.n == 0 &&
+        change->actor_time == ER_TIME_NONE) {
+        return;
+    }
+    er_jw_key(w, "actor");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "manager", change->actor_manager);
+    er_jw_kstr_opt(w, "operation", change->actor_operation);
+    er_jw_kstr_opt(w, "subresource", change->actor_subresource);
+    er_jw_ktime_opt(w, "time", change->actor_time);
+    put_flag(w, "autoscaler", change->autoscaler);
+    er_jw_object_end(w);
+}
+
+static void put_change(er_jw *w, const er_change_part *change) {
+    er_jw_key(w, "change");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "operation", change->operation);
+    put_list_opt(w, "fields", change->fields);
+    if (change->generation_old >= 0 || change->generation_new >= 0) {
+        er_jw_key(w, "generation");
+        er_jw_object(w);
+        put_count_opt(w, "old", change->generation_old);
+        put_count_opt(w, "new", change->generation_new);
+        er_jw_object_end(w);
+    }
+    er_jw_kstr_opt(w, "revision", change->revision);
+    er_jw_kstr_opt(w, "cause", change->cause);
+    put_actor(w, change);
+    put_raw_opt(w, "diff", change->diff);
+    put_raw_opt(w, "patch", change->patch);
+    put_count_opt(w, "omitted", change->omitted > 0 ? change->omitted : -1);
+    put_flag(w, "redacted", change->redacted);
+    put_flag(w, "truncated", change->truncated);
+    if (change->replicas_old >= 0 || change->replicas_new >= 0 || change->replicas_max >= 0) {
+        er_jw_key(w, "replicas");
+        er_jw_object(w);
+        put_count_opt(w, "old", change->replicas_old);
+        put_count_opt(w, "new", change->replicas_new);
+        put_count_opt(w, "max", change->replicas_max);
+        put_flag(w, "overMax", change->over_max);
+        er_jw_object_end(w);
+    }
+    er_jw_object_end(w);
+}
+
+static void put_rollout(er_jw *w, const er_rollout_part *rollout) {
+    er_jw_key(w, "rollout");
+    er_jw_object(w);
+    er_jw_kstr_opt(w, "state", rollout->state);
+    er_jw_kstr_opt(w, "revision", rollout->revision);
+    er_jw_kstr_opt(w, "changeId", rollout->change_id);
+    er_jw_kstr_opt(w, "reason", rollout->reason);
+    er_jw_kstr_opt(w, "message", rollout->message);
+    er_jw_key(w, "replicas");
+    er_jw_object(w);
+    er_jw_kint(w, "desired", rollout->desired);
+    er_jw_kint(w, "total", rollout->total);
+    er_jw_kint(w, "updated", rollout->updated);
+    er_jw_kint(w, "ready", rollout->ready);
+    er_jw_kint(w, "available", rollout->available);
+    er_jw_object_end(w);
+    put_count_opt(w, "duration", rollout->duration);
+    er_jw_object_end(w);
+}
+
 static void put_owner(er_jw *w, const er_workload *owner) {
     if (owner->kind.n + owner->name.n + owner->uid.n == 0) {
         return;
@@ -120,12 +224,6 @@ static void put_restart(er_jw *w, const er_restart_part *restart) {
     er_jw_object_end(w);
 }
 
-static void put_flag(er_jw *w, const char *key, bool is_set) {
-    if (is_set) {
-        er_jw_kbool(w, key, true);
-    }
-}
-
 void er_record_json(const er_record *rec, er_buf *out) {
     er_jw w;
     er_buf_expect(out, rec->bytes + KEYS_BYTES);
@@ -157,6 +255,12 @@ void er_record_json(const er_record *rec, er_buf *out) {
         break;
     case ER_KIND_NOTICE:
         put_notice(&w, &rec->notice);
+        break;
+    case ER_KIND_CHANGE:
+        put_change(&w, &rec->change);
+        break;
+    case ER_KIND_ROLLOUT:
+        put_rollout(&w, &rec->rollout);
         break;
     case ER_KIND_RESTART:
         put_restart(&w, &rec->restart);

@@ -1,6 +1,7 @@
 #include "record/read.h"
 
 #include "record/pod.h"
+#include "record/tree.h"
 
 static er_status bad(er_err *err, const char *member) {
     return er_err_set(err, ER_E_INVAL, "not a record: %s is missing or not usable", member);
@@ -33,7 +34,8 @@ static er_object_ref ref_of(const er_json *node) {
 }
 
 static er_status read_kind(const er_json *object, er_kind *out, er_err *err) {
-    static const er_kind kinds[] = {ER_KIND_EVENT, ER_KIND_GAP, ER_KIND_NOTICE, ER_KIND_RESTART};
+    static const er_kind kinds[] = {ER_KIND_EVENT,  ER_KIND_GAP,     ER_KIND_NOTICE,
+                                    ER_KIND_CHANGE, ER_KIND_ROLLOUT, ER_KIND_RESTART};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (er_str_eqc(er_json_get_str(object, "kind"), er_kind_name(kinds[i]))) {
             *out = kinds[i];
@@ -94,6 +96,89 @@ static er_status read_notice(const er_json *node, er_notice_part *notice, er_err
     return notice->records >= 0 ? ER_OK : bad(err, "notice.records");
 }
 
+/* JSON written again: the bytes that it was read from, when this program wrote them. */
+typedef struct span { /* of a buffer that may still move */
+    size_t from, n;
+} span;
+
+static span text_of(const er_json *array, er_buf *texts) {
+    size_t from = texts->len;
+    if (er_json_is_array(array)) {
+        er_jw w;
+        er_jw_init(&w, texts);
+        er_tree_write(&w, array);
+    }
+    return (span){from, texts->len - from};
+}
+
+static er_str placed(span text, const er_buf *texts) {
+    return text.n == 0 ? (er_str){0} : (er_str){texts->p + text.from, text.n};
+}
+
+static span fields_of(const er_json *list, er_buf *texts) {
+    size_t from = texts->len;
+    for (const er_json *m = er_json_is_array(list) ? er_json_first(list) : NULL; m != NULL;
+         m = er_json_next(m)) {
+        er_buf_puts(texts, texts->len > from ? "," : "");
+        er_buf_put_str(texts, er_json_str(m));
+    }
+    return (span){from, texts->len - from};
+}
+
+static er_status read_change(const er_json *node, er_buf *texts, er_change_part *change,
+                             er_err *err) {
+    const er_json *generation = er_json_get(node, "generation");
+    const er_json *actor = er_json_get(node, "actor");
+    const er_json *replicas = er_json_get(node, "replicas");
+    *change = (er_change_part){
+        .operation = er_json_get_str(node, "operation"),
+        .generation_old = count_or(generation, "old", -1),
+        .generation_new = count_or(generation, "new", -1),
+        .revision = er_json_get_str(node, "revision"),
+        .cause = er_json_get_str(node, "cause"),
+        .actor_manager = er_json_get_str(actor, "manager"),
+        .actor_operation = er_json_get_str(actor, "operation"),
+        .actor_subresource = er_json_get_str(actor, "subresource"),
+        .actor_time = time_or_none(actor, "time"),
+        .autoscaler = er_json_is_true(er_json_get(actor, "autoscaler")),
+        .omitted = count_or(node, "omitted", 0),
+        .redacted = er_json_is_true(er_json_get(node, "redacted")),
+        .truncated = er_json_is_true(er_json_get(node, "truncated")),
+        .replicas_old = count_or(replicas, "old", -1),
+        .replicas_new = count_or(replicas, "new", -1),
+        .replicas_max = count_or(replicas, "max", -1),
+        .over_max = er_json_is_true(er_json_get(replicas, "overMax")),
+    };
+    span fields = fields_of(er_json_get(node, "fields"), texts);
+    span diff = text_of(er_json_get(node, "diff"), texts);
+    span patch = text_of(er_json_get(node, "patch"), texts);
+    change->fields = placed(fields, texts);
+    change->diff = placed(diff, texts);
+    change->patch = placed(patch, texts);
+    if (er_buf_status(texts) != ER_OK) {
+        return er_err_set(err, er_buf_status(texts), "not a record: change.diff is too large");
+    }
+    return change->operation.n > 0 ? ER_OK : bad(err, "change.operation");
+}
+
+static er_status read_rollout(const er_json *node, er_rollout_part *rollout, er_err *err) {
+    const er_json *replicas = er_json_get(node, "replicas");
+    *rollout = (er_rollout_part){
+        .state = er_json_get_str(node, "state"),
+        .revision = er_json_get_str(node, "revision"),
+        .change_id = er_json_get_str(node, "changeId"),
+        .reason = er_json_get_str(node, "reason"),
+        .message = er_json_get_str(node, "message"),
+        .desired = count_or(replicas, "desired", 0),
+        .total = count_or(replicas, "total", 0),
+        .updated = count_or(replicas, "updated", 0),
+        .ready = count_or(replicas, "ready", 0),
+        .available = count_or(replicas, "available", 0),
+        .duration = count_or(node, "duration", -1),
+    };
+    return rollout->state.n > 0 ? ER_OK : bad(err, "rollout.state");
+}
+
 static er_restart_part restart_of(const er_json *node) {
     const er_json *owner = er_json_get(node, "owner");
     er_restart_part part = {
@@ -118,13 +203,17 @@ static er_restart_part restart_of(const er_json *node) {
     return part;
 }
 
-static er_status read_part(const er_json *object, er_record *rec, er_err *err) {
+static er_status read_part(const er_json *object, er_buf *texts, er_record *rec, er_err *err) {
     switch (rec->kind) {
     case ER_KIND_EVENT:
         return read_event(object, &rec->event, err);
     case ER_KIND_GAP:
         rec->gap = gap_of(er_json_get(object, "gap"));
         return ER_OK;
+    case ER_KIND_CHANGE:
+        return read_change(er_json_get(object, "change"), texts, &rec->change, err);
+    case ER_KIND_ROLLOUT:
+        return read_rollout(er_json_get(object, "rollout"), &rec->rollout, err);
     case ER_KIND_RESTART:
         rec->restart = restart_of(er_json_get(object, "restart"));
         return ER_OK;
@@ -157,7 +246,8 @@ static er_status read_id(const er_json *object, er_draft *draft, er_err *err) {
     return er_str_eq(draft->rec.id, id) ? ER_OK : bad(err, "id");
 }
 
-er_status er_draft_from_json(const er_json *object, er_draft *draft, er_err *err) {
+er_status er_draft_from_json(const er_json *object, er_buf *texts, er_draft *draft, er_err *err) {
+    er_buf_clear(texts);
     *draft = (er_draft){0};
     er_record *rec = &draft->rec;
     if (!er_str_eqc(er_json_get_str(object, "schema"), ER_RECORD_SCHEMA)) {
@@ -178,5 +268,5 @@ er_status er_draft_from_json(const er_json *object, er_draft *draft, er_err *err
     }
     rec->observed_mono_ns = er_mono_ns();
     read_texts(object, rec);
-    return status == ER_OK ? read_part(object, rec, err) : status;
+    return status == ER_OK ? read_part(object, texts, rec, err) : status;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 const char *er_kind_name(er_kind kind) {
-    static const char *const names[] = {"event", "gap", "notice", "restart"};
+    static const char *const names[] = {"event", "gap", "notice", "change", "rollout", "restart"};
     return names[kind];
 }
 
@@ -52,6 +52,20 @@ static const size_t event_strings[] = {
 static const size_t gap_strings[] = {AT(gap.stream), AT(gap.cause), AT(gap.from_version),
                                      AT(gap.to_version)};
 static const size_t notice_strings[] = {AT(notice.sink), AT(notice.cause)};
+static const size_t change_strings[] = {
+    AT(change.operation),
+    AT(change.fields),
+    AT(change.revision),
+    AT(change.cause),
+    AT(change.actor_manager),
+    AT(change.actor_operation),
+    AT(change.actor_subresource),
+    AT(change.diff),
+    AT(change.patch),
+};
+static const size_t rollout_strings[] = {AT(rollout.state), AT(rollout.revision),
+                                         AT(rollout.change_id), AT(rollout.reason),
+                                         AT(rollout.message)};
 static const size_t restart_strings[] = {
     AT(restart.container),  AT(restart.container_type), AT(restart.reason),
     AT(restart.image),      AT(restart.node),           AT(restart.waiting_reason),
@@ -67,6 +81,8 @@ static const struct {
     [ER_KIND_EVENT] = {event_strings, COUNT(event_strings)},
     [ER_KIND_GAP] = {gap_strings, COUNT(gap_strings)},
     [ER_KIND_NOTICE] = {notice_strings, COUNT(notice_strings)},
+    [ER_KIND_CHANGE] = {change_strings, COUNT(change_strings)},
+    [ER_KIND_ROLLOUT] = {rollout_strings, COUNT(rollout_strings)},
     [ER_KIND_RESTART] = {restart_strings, COUNT(restart_strings)},
 };
 

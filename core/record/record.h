@@ -21,6 +21,8 @@ typedef enum er_kind {
     ER_KIND_EVENT,
     ER_KIND_GAP,
     ER_KIND_NOTICE,
+    ER_KIND_CHANGE,
+    ER_KIND_ROLLOUT,
     ER_KIND_RESTART,
 } er_kind;
 const char *er_kind_name(er_kind kind);
@@ -62,6 +64,35 @@ typedef struct er_notice_part {
     int64_t records;
     er_time since, until;
 } er_notice_part;
+
+/* kind change: a Deployment created, updated or deleted. */
+typedef struct er_change_part {
+    er_str operation;                       /* created updated deleted */
+    er_str fields;                          /* families, comma-separated: "image,replicas" */
+    int64_t generation_old, generation_new; /* -1: not known, none */
+    er_str revision;                        /* the one that the change found */
+    er_str cause; /* kubernetes.io/change-cause, when it came with the change */
+    er_str actor_manager, actor_operation, actor_subresource; /* of managedFields: a program */
+    er_time actor_time;
+    bool autoscaler; /* the actor is one */
+    er_str diff;     /* JSON array of {path, pointer, op, old, new}; "" : none */
+    er_str patch;    /* JSON array, RFC 6902; "": none */
+    int64_t omitted; /* changes that are not in diff for their number */
+    bool redacted;   /* a value in diff or patch stands as *** */
+    bool truncated;  /* a value was cut, or something left out */
+    int64_t replicas_old, replicas_new, replicas_max; /* -1: none */
+    bool over_max;
+} er_change_part;
+
+/* kind rollout. Source: apps/v1 DeploymentStatus. */
+typedef struct er_rollout_part {
+    er_str state;           /* started complete stuck paused */
+    er_str revision;        /* of the Deployment when it was seen */
+    er_str change_id;       /* id of the change record that it carries out */
+    er_str reason, message; /* stuck: the condition's */
+    int64_t desired, total, updated, ready, available; /* replicas */
+    int64_t duration;                                  /* complete: seconds; -1: not known */
+} er_rollout_part;
 
 /* The workload that a pod belongs to. */
 typedef struct er_workload {
@@ -105,6 +136,8 @@ typedef struct er_record {
         er_event_part event;
         er_gap_part gap;
         er_notice_part notice;
+        er_change_part change;
+        er_rollout_part rollout;
         er_restart_part restart;
     };
 } er_record;

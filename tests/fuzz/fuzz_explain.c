@@ -57,15 +57,17 @@ static void check_read_back(const er_record *rec) {
     er_buf copy;
     er_buf twice;
     er_json_doc doc;
+    er_buf texts;
     er_draft draft;
     er_err err;
+    er_buf_init(&texts, 64u << 20);
     er_buf_init(&once, 64u << 20);
     er_buf_init(&copy, 64u << 20);
     er_buf_init(&twice, 64u << 20);
     er_record_json(rec, &once);
     er_buf_put_str(&copy, er_buf_str(&once));
     fuzz_reparse(&doc, &copy);
-    FUZZ_CHECK(er_draft_from_json(doc.root, &draft, &err) == ER_OK);
+    FUZZ_CHECK(er_draft_from_json(doc.root, &texts, &draft, &err) == ER_OK);
     er_record *again = er_record_seal(&draft.rec);
     FUZZ_CHECK(again != NULL);
     er_record_json(again, &twice);
@@ -75,6 +77,7 @@ static void check_read_back(const er_record *rec) {
     er_buf_fini(&once);
     er_buf_fini(&copy);
     er_buf_fini(&twice);
+    er_buf_fini(&texts);
 }
 
 /* The walk that says why gives what the walk of the router gives. */

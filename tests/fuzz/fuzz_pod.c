@@ -56,7 +56,9 @@ static void check_record(const er_json *record) {
 static void check_comes_back(const er_json *record, er_str json) {
     er_draft draft;
     er_err err;
-    FUZZ_CHECK(er_draft_from_json(record, &draft, &err) == ER_OK);
+    er_buf texts;
+    er_buf_init(&texts, 1u << 20);
+    FUZZ_CHECK(er_draft_from_json(record, &texts, &draft, &err) == ER_OK);
     er_record *rec = er_record_seal(&draft.rec);
     FUZZ_CHECK(rec != NULL);
     er_buf again;
@@ -64,6 +66,7 @@ static void check_comes_back(const er_json *record, er_str json) {
     er_record_json(rec, &again);
     FUZZ_CHECK(er_str_eq(er_buf_str(&again), json));
     er_buf_fini(&again);
+    er_buf_fini(&texts);
     er_record_unref(rec);
 }
 

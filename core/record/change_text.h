@@ -1,0 +1,13 @@
+/* One change in a few words, for the message of a record. Threads: pure. */
+#ifndef ER_RECORD_CHANGE_TEXT_H
+#define ER_RECORD_CHANGE_TEXT_H
+
+#include "record/diff.h"
+
+#define ER_CHANGE_PARTS_MAX 8 /* changes that a message names */
+
+/* "image web: nginx:1.25 → nginx:1.27", "label team added: shop", "env web reordered". At most
+ * about 600 bytes on one line. */
+void er_change_part(const er_diff_change *change, er_buf *out);
+
+#endif
