@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Keys whose value is not a plain string of the record. */
 #define VALUE_KIND      (SIZE_MAX - 1)
@@ -14,6 +15,7 @@ static const struct {
     const char *key;
     size_t setting_at, value_at;
     unsigned only; /* 1 + the er_kind that has the value; 0: all have it */
+    bool is_list;
 } keys[] = {
     {"kind", SETTING(kind), VALUE_KIND},
     {"type", SETTING(type), VALUE(type)},
@@ -28,6 +30,9 @@ static const struct {
     {"object.apiVersion", SETTING(object.api_version), VALUE(object.api_version)},
     {"source.component", SETTING(source.component), VALUE(source_component)},
     {"source.host", SETTING(source.host), VALUE(source_host)},
+    {"change.operation", SETTING(change.operation), VALUE(change.operation), 1 + ER_KIND_CHANGE},
+    {"change.fields", SETTING(change.fields), VALUE(change.fields), 1 + ER_KIND_CHANGE, true},
+    {"rollout.state", SETTING(rollout.state), VALUE(rollout.state), 1 + ER_KIND_ROLLOUT},
     {"restart.reason", SETTING(restart.reason), VALUE(restart.reason), 1 + ER_KIND_RESTART},
     {"restart.container", SETTING(restart.container), VALUE(restart.container),
      1 + ER_KIND_RESTART},
@@ -39,8 +44,10 @@ static_assert(KEYS + 1 <= ER_ROUTE_MISSES_MAX, "a miss for each key and one for 
 
 static er_status term_init(er_match_term *term, size_t key, const er_cfg_strings *list,
                            const char *path, er_problems *problems) {
-    *term = (er_match_term){
-        .key = keys[key].key, .value_at = keys[key].value_at, .only = keys[key].only};
+    *term = (er_match_term){.key = keys[key].key,
+                            .value_at = keys[key].value_at,
+                            .only = keys[key].only,
+                            .is_list = keys[key].is_list};
     term->any = er_xcalloc(list->n + 1, sizeof *term->any);
     term->none = er_xcalloc(list->n + 1, sizeof *term->none);
     er_status status = ER_OK;
@@ -131,12 +138,32 @@ static er_str value_of(const er_record *rec, const er_match_term *term) {
     return *(const er_str *)(const void *)((const char *)rec + value_at);
 }
 
+/* The first item of a list, or the value; what is left of it stays in *rest. */
+static er_str next_value(const er_match_term *term, er_str *rest) {
+    const char *comma = term->is_list ? memchr(rest->p, ',', rest->n) : NULL;
+    er_str value = {rest->p, comma == NULL ? rest->n : (size_t)(comma - rest->p)};
+    size_t taken = comma == NULL ? rest->n : value.n + 1;
+    *rest = (er_str){rest->p + taken, rest->n - taken};
+    return value;
+}
+
+/* Of a list: when one of its items matches. value is not empty. */
+static er_match match_value(const er_match_term *term, const er_pattern *pattern, er_str value,
+                            er_pattern_scratch *scratch) {
+    er_match result = ER_MATCH_NO;
+    while (value.n > 0 && result != ER_MATCH_YES) {
+        er_match one = er_pattern_match(pattern, next_value(term, &value), scratch);
+        result = one == ER_MATCH_NO ? result : one;
+    }
+    return result;
+}
+
 /* Yes when one matches; else the limit when one hit it; else no. */
-static er_match match_any(er_pattern *const *v, size_t n, er_str value,
+static er_match match_any(const er_match_term *term, er_pattern *const *v, size_t n, er_str value,
                           er_pattern_scratch *scratch) {
     er_match result = ER_MATCH_NO;
     for (size_t i = 0; i < n; i++) {
-        er_match one = er_pattern_match(v[i], value, scratch);
+        er_match one = match_value(term, v[i], value, scratch);
         if (one == ER_MATCH_YES) {
             return ER_MATCH_YES;
         }
@@ -151,12 +178,12 @@ static er_match match_term(const er_match_term *term, const er_record *rec,
     if (value.n == 0) { /* the record lacks the key */
         return term->any_n == 0 ? ER_MATCH_YES : ER_MATCH_NO;
     }
-    er_match none = match_any(term->none, term->none_n, value, scratch);
+    er_match none = match_any(term, term->none, term->none_n, value, scratch);
     if (none == ER_MATCH_YES) {
         return ER_MATCH_NO;
     }
     er_match any =
-        term->any_n == 0 ? ER_MATCH_YES : match_any(term->any, term->any_n, value, scratch);
+        term->any_n == 0 ? ER_MATCH_YES : match_any(term, term->any, term->any_n, value, scratch);
     return any == ER_MATCH_YES ? (none == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : ER_MATCH_YES) : any;
 }
 
@@ -182,10 +209,10 @@ er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_
 /* ---- why ---- */
 
 /* The text of the first pattern that answers so; "" when none does. */
-static er_str find_pattern(er_pattern *const *v, size_t n, er_str value, er_match answer,
-                           er_pattern_scratch *scratch) {
+static er_str find_pattern(const er_match_term *term, er_pattern *const *v, size_t n, er_str value,
+                           er_match answer, er_pattern_scratch *scratch) {
     for (size_t i = 0; i < n; i++) {
-        if (er_pattern_match(v[i], value, scratch) == answer) {
+        if (match_value(term, v[i], value, scratch) == answer) {
             return er_pattern_text(v[i]);
         }
     }
@@ -196,8 +223,8 @@ static er_route_miss explain_term(const er_match_term *term, const er_record *re
                                   er_pattern_scratch *scratch) {
     er_route_miss miss = {.key = term->key, .value = value_of(rec, term)};
     if (match == ER_MATCH_LIMIT) {
-        er_str none = find_pattern(term->none, term->none_n, miss.value, match, scratch);
-        er_str any = find_pattern(term->any, term->any_n, miss.value, match, scratch);
+        er_str none = find_pattern(term, term->none, term->none_n, miss.value, match, scratch);
+        er_str any = find_pattern(term, term->any, term->any_n, miss.value, match, scratch);
         miss.why = ER_MISS_LIMIT;
         miss.pattern = none.n > 0 ? none : any;
         return miss;
@@ -206,7 +233,7 @@ static er_route_miss explain_term(const er_match_term *term, const er_record *re
         miss.why = ER_MISS_ABSENT;
         return miss;
     }
-    miss.pattern = find_pattern(term->none, term->none_n, miss.value, ER_MATCH_YES, scratch);
+    miss.pattern = find_pattern(term, term->none, term->none_n, miss.value, ER_MATCH_YES, scratch);
     miss.why = miss.pattern.n > 0 ? ER_MISS_NOT : ER_MISS_ANY_OF;
     return miss;
 }

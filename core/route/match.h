@@ -9,6 +9,7 @@ typedef struct er_match_term {
     const char *key; /* "object.kind" */
     size_t value_at; /* offset of the er_str in er_record, or what stands for a computed one */
     unsigned only;   /* 1 + the er_kind that has the value; 0: all have it */
+    bool is_list;    /* the value is a list with commas */
     er_pattern **any, **none;
     size_t any_n, none_n;
 } er_match_term;

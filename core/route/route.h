@@ -5,8 +5,9 @@
  * Without routes everything goes to every sink.
  *
  * In a match, keys are and-ed; a list is any-of, items with "!" make none-of. A key that the record
- * lacks matches only a list of nothing but "!". A pattern that hits its limit counts as matched in
- * a route with sinks and as not matched in a drop: delivered too often, never hidden.
+ * lacks matches only a list of nothing but "!". Of a key with several values (change.fields) one
+ * must match, and none may match an item with "!". A pattern that hits its limit counts as matched
+ * in a route with sinks and as not matched in a drop: delivered too often, never hidden.
  *
  * Threads: a table is immutable; a scratch belongs to one thread. */
 #ifndef ER_ROUTE_ROUTE_H
@@ -29,6 +30,12 @@ typedef struct er_match_settings {
     struct {
         er_cfg_strings component, host;
     } source;
+    struct {
+        er_cfg_strings operation, fields;
+    } change;
+    struct {
+        er_cfg_strings state;
+    } rollout;
     struct {
         er_cfg_strings reason, container, exit_code;
     } restart;

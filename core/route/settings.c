@@ -21,6 +21,20 @@ static const er_field source_rows[] = {
     {.key = NULL},
 };
 
+static const er_field change_rows[] = {
+    PATTERNS("operation", change.operation, "What was done: created, updated, deleted."),
+    PATTERNS("fields", change.fields,
+             "What was changed; of several one must match: replicas, image, resources, env, "
+             "volumes, probes, command, ports, strategy, labels, annotations, serviceAccount, "
+             "securityContext, scheduling, other."),
+    {.key = NULL},
+};
+
+static const er_field rollout_rows[] = {
+    PATTERNS("state", rollout.state, "How it stands: started, complete, stuck, paused."),
+    {.key = NULL},
+};
+
 static const er_field restart_rows[] = {
     PATTERNS("reason", restart.reason, "Why the container ended, such as OOMKilled."),
     PATTERNS("container", restart.container, "Name of the container."),
@@ -29,7 +43,7 @@ static const er_field restart_rows[] = {
 };
 
 static const er_field match_rows[] = {
-    PATTERNS("kind", kind, "Kind of the record: event, restart, gap, notice."),
+    PATTERNS("kind", kind, "Kind of the record: event, change, rollout, restart, gap, notice."),
     PATTERNS("type", type, "Normal or Warning."),
     PATTERNS("severity", severity, "INFO, WARNING or ERROR."),
     PATTERNS("reason", reason,
@@ -42,6 +56,14 @@ static const er_field match_rows[] = {
      .rows = object_rows,
      .help = "The object the record is about."},
     {.key = "source", .type = ER_FIELD_STRUCT, .rows = source_rows, .help = "Who reported it."},
+    {.key = "change",
+     .type = ER_FIELD_STRUCT,
+     .rows = change_rows,
+     .help = "A change of a Deployment."},
+    {.key = "rollout",
+     .type = ER_FIELD_STRUCT,
+     .rows = rollout_rows,
+     .help = "The rollout of a Deployment."},
     {.key = "restart",
      .type = ER_FIELD_STRUCT,
      .rows = restart_rows,

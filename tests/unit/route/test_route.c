@@ -213,6 +213,55 @@ static void test_tables(void **state) {
     }
 }
 
+static const er_record change = {
+    .kind = ER_KIND_CHANGE,
+    .type = {"Normal", 6},
+    .change = {.operation = {"updated", 7}, .fields = {"image,replicas,labels", 21}}};
+static const er_record rollout = {
+    .kind = ER_KIND_ROLLOUT, .type = {"Normal", 6}, .rollout = {.state = {"stuck", 5}}};
+static const er_record created = {.kind = ER_KIND_CHANGE, .change = {.operation = {"created", 7}}};
+
+/* Keys that only some kinds have, and one with several values. */
+static void test_keys_of_kinds(void **state) {
+    (void)state;
+    static const struct {
+        const er_record *rec;
+        const char *match;
+        er_sink_set sinks;
+    } rows[] = {
+        {&change, "{change: {operation: updated}}", 1},
+        {&change, "{change: {operation: [created, deleted]}}", 0},
+        {&change, "{change: {fields: image}}", 1},
+        {&change, "{change: {fields: replicas}}", 1},
+        {&change, "{change: {fields: labels}}", 1},
+        {&change, "{change: {fields: [env, \"rep*\"]}}", 1},
+        {&change, "{change: {fields: env}}", 0},
+        {&change, "{change: {fields: \"image,replicas,labels\"}}", 0},
+        {&change, "{change: {fields: [\"!env\"]}}", 1},
+        {&change, "{change: {fields: [\"!replicas\"]}}", 0},
+        {&change, "{change: {fields: [image, \"!labels\"]}}", 0},
+        {&change, "{rollout: {state: \"*\"}}", 0},
+        {&change, "{rollout: {state: [\"!stuck\"]}}", 1},
+        {&created, "{change: {operation: created}}", 1},
+        {&created, "{change: {fields: \"*\"}}", 0},
+        {&created, "{change: {fields: [\"!env\"]}}", 1},
+        {&rollout, "{rollout: {state: [stuck, paused]}}", 1},
+        {&rollout, "{rollout: {state: complete}}", 0},
+        {&rollout, "{kind: rollout, change: {operation: \"*\"}}", 0},
+        {&rollout, "{change: {fields: [\"!image\"]}}", 1},
+        {&warning, "{change: {fields: \"*\"}}", 0},
+        {&warning, "{rollout: {state: \"*\"}}", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char yaml[256];
+        (void)snprintf(yaml, sizeof yaml, "routes: [{match: %s, sinks: [a]}]", rows[i].match);
+        er_route_result found = route(yaml, rows[i].rec);
+        if (found.sinks != rows[i].sinks) {
+            fail_msg("row %zu: %s: sinks %d", i, yaml, (int)found.sinks);
+        }
+    }
+}
+
 /* Keys of one kind of record: others lack them, whatever stands in their own parts. */
 static void test_restarts(void **state) {
     (void)state;
@@ -322,6 +371,29 @@ static void test_explain(void **state) {
     er_problems_fini(&problems);
 }
 
+static void test_explain_lists(void **state) {
+    (void)state;
+    void *config;
+    er_route_table *table;
+    er_problems problems;
+    assert_int_equal(make("routes: [{match: {change: {fields: [env, \"!lab*\"]}, rollout: {state: "
+                          "stuck}}, sinks: [a]}, {match: {change: {fields: env}}, sinks: [b]}, "
+                          "{sinks: [c]}]",
+                          &config, &table, &problems),
+                     ER_OK);
+    er_route_scratch *scratch = er_pattern_scratch_new();
+    er_route_step steps[3];
+    (void)er_route_explain(table, &change, scratch, steps);
+    assert_int_equal(steps[0].misses_n, 2);
+    assert_miss(&steps[0], 0, ER_MISS_NOT, "change.fields", "image,replicas,labels", "lab*");
+    assert_miss(&steps[0], 1, ER_MISS_ABSENT, "rollout.state", "", "");
+    assert_miss(&steps[1], 0, ER_MISS_ANY_OF, "change.fields", "image,replicas,labels", "");
+    er_pattern_scratch_free(scratch);
+    er_route_table_free(table);
+    er_config_free(&schema, config);
+    er_problems_fini(&problems);
+}
+
 static void assert_problem(const char *yaml, bool is_warning, const char *path,
                            const char *message) {
     void *config;
@@ -372,7 +444,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),     cmocka_unit_test(test_limit),
         cmocka_unit_test(test_bad_patterns), cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_restarts),     cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_restarts),     cmocka_unit_test(test_keys_of_kinds),
+        cmocka_unit_test(test_explain),      cmocka_unit_test(test_explain_lists),
         cmocka_unit_test(test_problems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
