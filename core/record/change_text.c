@@ -44,7 +44,7 @@ static size_t container_steps(er_steps steps, const char **noun) {
     return 0;
 }
 
-static void put_container_value(er_steps steps, const char *noun, er_buf *out) {
+static void put_container_value(er_steps steps, const char *noun, bool is_replaced, er_buf *out) {
     er_str name = er_json_get_str(steps.v[4].item, "name");
     bool is_env = er_str_eqc(name_at(steps, 5), "env");
     if (steps.n == 5) {
@@ -60,7 +60,7 @@ static void put_container_value(er_steps steps, const char *noun, er_buf *out) {
         er_buf_putc(out, ' ');
         put_cut(out, er_json_get_str(steps.v[6].item, "name"), NAME_BYTES);
     }
-    if (is_env && steps.n > 7 && !er_str_eqc(name_at(steps, 7), "value")) {
+    if (is_env && steps.n > 7 && !(is_replaced && er_str_eqc(name_at(steps, 7), "value"))) {
         er_buf_putc(out, ' ');
         put_path(steps, 7, out);
     }
@@ -80,7 +80,7 @@ static bool put_metadata(er_steps steps, size_t at, er_buf *out) {
     return true;
 }
 
-static void put_what(er_steps steps, er_buf *out) {
+static void put_what(er_steps steps, bool is_replaced, er_buf *out) {
     const char *noun;
     if (er_str_eqc(name_at(steps, 0), "metadata")) {
         if (!put_metadata(steps, 0, out)) {
@@ -93,7 +93,7 @@ static void put_what(er_steps steps, er_buf *out) {
         return;
     }
     if (in_template && container_steps(steps, &noun) > 0) {
-        put_container_value(steps, noun, out);
+        put_container_value(steps, noun, is_replaced, out);
         return;
     }
     bool in_pod = in_template && er_str_eqc(name_at(steps, 2), "spec") && steps.n > 3;
@@ -105,7 +105,7 @@ static bool put_scalar(const er_json *node, er_buf *out) {
     int64_t number;
     switch (er_json_type_of(node)) {
     case ER_JSON_STRING:
-        put_cut(out, er_json_str(node), VALUE_BYTES);
+        put_cut(out, er_json_str(node).n > 0 ? er_json_str(node) : ER_STR("\"\""), VALUE_BYTES);
         return true;
     case ER_JSON_BOOL:
         er_buf_puts(out, er_json_is_true(node) ? "true" : "false");
@@ -154,7 +154,7 @@ static void put_replaced(const er_diff_change *change, er_buf *out) {
 }
 
 void er_change_part(const er_diff_change *change, er_buf *out) {
-    put_what(change->steps, out);
+    put_what(change->steps, change->op == ER_DIFF_REPLACE, out);
     switch (change->op) {
     case ER_DIFF_ADD:
         er_buf_puts(out, " added");

@@ -40,26 +40,35 @@ static void give(diff *d, er_diff_change change) {
     }
 }
 
-/* A value that is only in one of the two. */
+static void give_one(diff *d, er_diff_op op, const er_json *node, bool for_people, bool for_patch) {
+    give(d, (er_diff_change){.op = op,
+                             .for_people = for_people,
+                             .for_patch = for_patch,
+                             .before = op == ER_DIFF_REMOVE ? node : NULL,
+                             .after = op == ER_DIFF_REMOVE ? NULL : node});
+}
+
+/* A value that is only in one of the two. People are told of each member of a map or item of a list
+ * with keys; to a patch it is one value. */
 static void give_one_sided(diff *d, const er_json *before, const er_json *after, bool for_patch) {
     const er_json *node = before != NULL ? before : after;
     er_diff_op op = before != NULL ? ER_DIFF_REMOVE : ER_DIFF_ADD;
-    bool is_map = er_json_is_object(node) && er_json_first(node) != NULL &&
-                  er_tree_stand_in_of(node) == ER_TREE_PLAIN &&
-                  d->steps[d->n - 1].kind == ER_STEP_FIELD &&
-                  er_fields_is_map(er_steps_field(steps_of(d)));
-    give(d, (er_diff_change){.op = op,
-                             .for_people = !is_map,
-                             .for_patch = for_patch,
-                             .before = before,
-                             .after = after});
-    for (const er_json *m = is_map ? er_json_first(node) : NULL; m != NULL; m = er_json_next(m)) {
-        push(d, (er_step){.name = er_json_key(m)});
-        give(d, (er_diff_change){.op = op,
-                                 .for_people = true,
-                                 .before = before != NULL ? m : NULL,
-                                 .after = before != NULL ? NULL : m});
+    er_str field = er_steps_field(steps_of(d));
+    bool is_field = d->steps[d->n - 1].kind == ER_STEP_FIELD && er_json_first(node) != NULL &&
+                    er_tree_stand_in_of(node) == ER_TREE_PLAIN;
+    bool is_map = is_field && er_json_is_object(node) && er_fields_is_map(field);
+    const char *const *keys =
+        is_field && er_json_is_array(node) ? er_fields_list_keys(field) : NULL;
+    bool is_many = is_map || keys != NULL;
+    give_one(d, op, node, !is_many, for_patch);
+    size_t index = 0;
+    for (const er_json *m = is_many ? er_json_first(node) : NULL; m != NULL && !is_over(d);
+         m = er_json_next(m)) {
+        push(d, is_map ? (er_step){.name = er_json_key(m)}
+                       : (er_step){.kind = ER_STEP_ITEM, .item = m, .keys = keys, .index = index});
+        give_one(d, op, m, true, false);
         d->n--;
+        index++;
     }
 }
 

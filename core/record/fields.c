@@ -392,5 +392,5 @@ er_families er_fields_families(er_steps steps, const er_json *node) {
     if (steps.n > 5) {
         return (er_families)1 << container_family(name_at(steps, 5));
     }
-    return container_families(steps.n == 5 ? node : er_json_first(node));
+    return steps.n == 5 ? container_families(node) : (er_families)1 << ER_FAMILY_OTHER;
 }

@@ -270,6 +270,8 @@ static void test_golden_records_come_back(void **state) {
     (void)state;
     assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/events.ndjson"), 196);
     assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/deployments.ndjson"), 34);
+    assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/deployment-pairs.ndjson"),
+                     148);
 }
 
 static void test_unusable_records(void **state) {
