@@ -171,7 +171,7 @@ static bool start(er_rollout *r, const status *s) {
     while (seen < r->pending_n && r->pending[seen].generation <= s->observed) {
         seen++;
     }
-    if (seen == 0 || s->pauses) {
+    if (seen == 0 || s->pauses || s->observed < 0) { /* none observed: not even begun */
         return false;
     }
     r->change = r->pending[seen - 1];
