@@ -279,6 +279,16 @@ def test_the_cluster_that_the_router_would_look_up(tmp_path):
     assert '\n  1  no: cluster is "<looked up>"\n' in printed
 
 
+@pytest.mark.parametrize("name", ["deployments", "deployment-pairs"])
+def test_golden_deployments(name):
+    """Changes and rollouts: as the schema says, and they come back as they are."""
+    golden = (ROOT / f"tests/golden/records/{name}.ndjson").read_text()
+    sent = re.findall(r"^      (\{.*\})$", explain(TABLE, "--payload", text=golden), re.MULTILINE)
+    assert sent[::3] == golden.splitlines()
+    for record in sent[::3]:
+        RECORD.validate(json.loads(record))
+
+
 def test_recorded_incident():
     """Its frames and its golden records: the same answers, and the records come back as they are."""
     frames = (ROOT / "tests/golden/recordings/events.ndjson").read_text()

@@ -206,11 +206,397 @@ static void test_recording(void **state) {
     er_buf_fini(&twice);
 }
 
+/* ---- one Deployment, look by look ---- */
+
+typedef struct step {
+    er_sight sight;
+    int version, generation, observed; /* observed 0: the controller has not seen it */
+    const char *image;
+    bool paused;
+    int updated, total, available; /* of 3 */
+    const char
+        *condition; /* "True NewReplicaSetAvailable 05": of Progressing, with seconds; NULL: none */
+    const char *expected; /* "REASON/version-suffix/version of changeId/duration" each */
+} step;
+
+static char *object_of(const step *s) {
+    er_buf out;
+    er_buf_init(&out, 1u << 16);
+    er_buf_putf(
+        &out,
+        "{\"metadata\":{\"uid\":\"u\",\"name\":\"web\",\"namespace\":\"shop\","
+        "\"resourceVersion\":\"%d\",\"generation\":%d,\"managedFields\":[{\"manager\":\"m\","
+        "\"time\":\"2026-01-02T03:00:%02dZ\"}]},\"spec\":{\"replicas\":3,%s\"template\":{\"spec\":"
+        "{\"containers\":[{\"name\":\"c\",\"image\":\"%s\"}]}}},\"status\":{",
+        s->version, s->generation, s->generation, s->paused ? "\"paused\":true," : "", s->image);
+    if (s->observed > 0) {
+        er_buf_putf(&out, "\"observedGeneration\":%d,", s->observed);
+    }
+    er_buf_putf(&out, "\"updatedReplicas\":%d,\"replicas\":%d,\"availableReplicas\":%d", s->updated,
+                s->total, s->available);
+    if (s->condition != NULL) {
+        char is[16];
+        char reason[64];
+        int second;
+        assert_int_equal(sscanf(s->condition, "%15s %63s %d", is, reason, &second), 3);
+        er_buf_putf(&out,
+                    ",\"conditions\":[{\"type\":\"Available\",\"status\":\"True\"},{\"type\":"
+                    "\"Progressing\",\"status\":\"%s\",\"reason\":\"%s\",\"message\":\"why\","
+                    "\"lastUpdateTime\":\"2026-01-02T03:00:%02dZ\"}]",
+                    is, reason, second);
+    }
+    er_buf_puts(&out, "}}");
+    return er_buf_take(&out, NULL);
+}
+
+/* What a record says, in short. */
+static void put_short(const er_json *record, er_buf *out) {
+    const er_json *rollout = er_json_get(record, "rollout");
+    er_str id = er_json_get_str(record, "id");
+    er_str change = er_json_get_str(rollout, "changeId");
+    er_buf_putf(out, "%s%s/%s", out->len > 0 ? " " : "", er_json_get_str(record, "reason").p,
+                id.p + 2);
+    if (rollout != NULL) {
+        int64_t duration;
+        er_buf_putf(out, "/%s", change.n > 0 ? change.p + 2 : "-");
+        if (er_json_int(er_json_get(rollout, "duration"), &duration)) {
+            er_buf_putf(out, "/%d", (int)duration);
+        }
+    }
+}
+
+static char *shorts(const looker *l) {
+    er_buf out;
+    er_json_doc doc;
+    er_buf_init(&out, 1u << 16);
+    er_buf_puts(&out, "");
+    er_json_doc_init(&doc);
+    char *text = er_str_dup(er_buf_str(&l->records));
+    for (char *line = text, *next; *line != '\0'; line = next) {
+        er_err err;
+        next = strchr(line, '\n') + 1;
+        assert_int_equal(er_json_parse(&doc, line, (size_t)(next - line), &err), ER_OK);
+        put_short(doc.root, &out);
+    }
+    er_json_doc_fini(&doc);
+    free(text);
+    return er_buf_take(&out, NULL);
+}
+
+static void run_steps(const char *name, const step *steps, size_t n) {
+    looker l;
+    looker_init(&l);
+    for (size_t i = 0; i < n; i++) {
+        char *object = object_of(&steps[i]);
+        er_buf_clear(&l.records);
+        if (steps[i].sight == ER_SIGHT_GONE) {
+            looker_look(&l, ER_SIGHT_GONE, NULL);
+        } else {
+            looker_look_text(&l, steps[i].sight, object);
+        }
+        assert_int_equal(l.status, ER_OK);
+        char *found = shorts(&l);
+        if (strcmp(found, steps[i].expected) != 0) {
+            fail_msg("%s, step %d: %s", name, (int)i, found);
+        }
+        free(found);
+        free(object);
+    }
+    looker_fini(&l);
+}
+#define RUN(name, ...)                                                                             \
+    run_steps((name), (const step[]){__VA_ARGS__},                                                 \
+              sizeof((const step[]){__VA_ARGS__}) / sizeof(step))
+
+#define B                 ER_SIGHT_BASELINE
+#define A                 ER_SIGHT_ADDED
+#define M                 ER_SIGHT_MODIFIED
+#define D                 ER_SIGHT_DELETED
+#define L                 ER_SIGHT_LISTED
+#define G                 ER_SIGHT_GONE
+#define CREATED(second)   "True NewReplicaSetCreated " #second
+#define UPDATED(second)   "True ReplicaSetUpdated " #second
+#define AVAILABLE(second) "True NewReplicaSetAvailable " #second
+#define EXCEEDED(second)  "False ProgressDeadlineExceeded " #second
+#define PAUSED(second)    "Unknown DeploymentPaused " #second
+#define RESUMED(second)   "Unknown DeploymentResumed " #second
+
+static void test_sights(void **state) {
+    (void)state;
+    RUN("created, deleted", {A, 1, 1, 0, "a", false, 0, 0, 0, NULL, "Created/1"},
+        {D, 2, 1, 0, "a", false, 0, 0, 0, NULL, "Deleted/2"},
+        {A, 3, 1, 0, "a", false, 0, 0, 0, NULL, "Created/3"});
+    RUN("baseline", {B, 1, 1, 1, "a", false, 3, 3, 3, AVAILABLE(5), ""},
+        {M, 2, 2, 1, "b", false, 3, 3, 3, AVAILABLE(5), "ImageChanged/2"});
+    RUN("modified, and nothing remembered", {M, 5, 1, 1, "a", false, 3, 3, 3, AVAILABLE(5), ""},
+        {M, 6, 2, 1, "b", false, 3, 3, 3, AVAILABLE(5), "ImageChanged/6"});
+    RUN("deleted, and nothing remembered", {D, 9, 1, 1, "a", false, 3, 3, 3, NULL, "Deleted/9"});
+    RUN("not newer", {B, 100, 1, 1, "a", false, 3, 3, 3, NULL, ""},
+        {M, 99, 1, 1, "b", false, 3, 3, 3, NULL, ""}, {M, 100, 1, 1, "b", false, 3, 3, 3, NULL, ""},
+        {D, 100, 1, 1, "b", false, 3, 3, 3, NULL, ""},
+        {M, 101, 1, 1, "a", false, 3, 3, 3, NULL, ""},
+        {M, 1000, 2, 1, "b", false, 3, 3, 3, NULL, "ImageChanged/1000"});
+    RUN("added again", {B, 1, 1, 1, "a", false, 3, 3, 3, NULL, ""},
+        {A, 2, 2, 1, "b", false, 3, 3, 3, NULL, "ImageChanged/2"});
+    RUN("listed",
+        {L, 1, 1, 1, "a", false, 3, 3, 3, AVAILABLE(5),
+         "Created/1 RolloutStarted/1-rs/1 RolloutComplete/1-rc/1/0"},
+        {L, 1, 1, 1, "a", false, 3, 3, 3, AVAILABLE(5), ""},
+        {L, 7, 3, 3, "b", false, 3, 3, 3, AVAILABLE(9),
+         "ImageChanged/7 RolloutStarted/7-rs/7 RolloutComplete/7-rc/7/0"});
+    RUN("gone", {B, 4, 1, 1, "a", false, 3, 3, 3, NULL, ""},
+        {G, 0, 0, 0, NULL, false, 0, 0, 0, NULL, "Deleted/4-gone"},
+        {G, 0, 0, 0, NULL, false, 0, 0, 0, NULL, ""});
+}
+
+static void test_rollouts(void **state) {
+    (void)state;
+    const step base = {B, 1, 1, 1, "a", false, 3, 3, 3, AVAILABLE(1), ""};
+    RUN("complete", base, {M, 2, 2, 1, "b", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/2"},
+        {M, 3, 2, 1, "b", false, 3, 3, 3, CREATED(5), ""},
+        {M, 4, 2, 2, "b", false, 1, 4, 3, CREATED(5), "RolloutStarted/4-rs/2"},
+        {M, 5, 2, 2, "b", false, 3, 4, 3, UPDATED(6), ""},
+        {M, 6, 2, 2, "b", false, 3, 3, 2, UPDATED(7), ""},
+        {M, 7, 2, 2, "b", false, 3, 3, 3, AVAILABLE(9), "RolloutComplete/7-rc/2/4"},
+        {M, 8, 2, 2, "b", false, 3, 3, 2, AVAILABLE(9), ""},
+        {M, 9, 2, 2, "b", false, 3, 3, 3, AVAILABLE(9), ""});
+    RUN("stuck, then undone", base,
+        {M, 2, 2, 1, "b", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/2"},
+        {M, 3, 2, 2, "b", false, 1, 4, 3, CREATED(5), "RolloutStarted/3-rs/2"},
+        {M, 4, 2, 2, "b", false, 1, 4, 3, EXCEEDED(15), "RolloutStuck/4-rk/2"},
+        {M, 5, 2, 2, "b", false, 1, 4, 2, EXCEEDED(15), ""},
+        {M, 6, 20, 2, "a", false, 1, 4, 3, EXCEEDED(15), "ImageChanged/6"},
+        {M, 7, 20, 20, "a", false, 2, 4, 3, EXCEEDED(15), "RolloutStarted/7-rs/6"},
+        {M, 8, 20, 20, "a", false, 3, 3, 3, AVAILABLE(25), "RolloutComplete/8-rc/6/10"});
+    RUN("stuck, goes on, stuck again", base,
+        {M, 2, 2, 2, "b", false, 1, 4, 3, CREATED(5), "ImageChanged/2 RolloutStarted/2-rs/2"},
+        {M, 3, 2, 2, "b", false, 1, 4, 3, EXCEEDED(15), "RolloutStuck/3-rk/2"},
+        {M, 4, 2, 2, "b", false, 2, 4, 3, UPDATED(16), ""},
+        {M, 5, 2, 2, "b", false, 2, 4, 3, EXCEEDED(26), "RolloutStuck/5-rk/2"},
+        {M, 6, 2, 2, "b", false, 3, 3, 3, AVAILABLE(30), "RolloutComplete/6-rc/2/25"});
+    RUN("one after the other", base,
+        {M, 2, 2, 2, "b", false, 1, 4, 3, CREATED(5), "ImageChanged/2 RolloutStarted/2-rs/2"},
+        {M, 3, 3, 2, "c", false, 1, 4, 3, CREATED(5), "ImageChanged/3"},
+        {M, 4, 4, 2, "d", false, 1, 4, 3, CREATED(5), "ImageChanged/4"},
+        {M, 5, 4, 3, "d", false, 1, 4, 3, CREATED(7), "RolloutStarted/5-rs/3"},
+        {M, 6, 4, 4, "d", false, 3, 3, 3, AVAILABLE(8),
+         "RolloutStarted/6-rs/4 RolloutComplete/6-rc/4/0"});
+    RUN("seen together", base, {M, 2, 2, 1, "b", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/2"},
+        {M, 3, 3, 1, "c", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/3"},
+        {M, 4, 3, 3, "c", false, 1, 4, 3, CREATED(5), "RolloutStarted/4-rs/3"});
+    RUN("changed while paused", base,
+        {M, 2, 2, 2, "a", true, 3, 3, 3, PAUSED(3), "Paused/2 RolloutPaused/2-rp/-"},
+        {M, 3, 3, 3, "b", true, 0, 3, 3, PAUSED(3), "ImageChanged/3"},
+        {M, 4, 4, 3, "b", false, 0, 3, 3, PAUSED(3), "Resumed/4"},
+        {M, 5, 4, 4, "b", false, 1, 4, 3, RESUMED(6), "RolloutStarted/5-rs/3"},
+        {M, 6, 4, 4, "b", false, 3, 3, 3, AVAILABLE(9), "RolloutComplete/6-rc/3/3"});
+    RUN("paused in its middle", base,
+        {M, 2, 2, 2, "b", false, 1, 4, 3, CREATED(5), "ImageChanged/2 RolloutStarted/2-rs/2"},
+        {M, 3, 3, 3, "b", true, 1, 4, 3, PAUSED(6), "Paused/3 RolloutPaused/3-rp/2"},
+        {M, 4, 3, 3, "b", true, 3, 3, 3, PAUSED(6), ""},
+        {M, 5, 4, 4, "b", false, 1, 4, 3, RESUMED(7), "Resumed/5"},
+        {M, 6, 4, 4, "b", false, 3, 3, 3, AVAILABLE(9), "RolloutComplete/6-rc/2/4"});
+    RUN("going on at the first look", {B, 1, 2, 2, "a", false, 1, 4, 3, UPDATED(5), ""},
+        {M, 2, 2, 2, "a", false, 3, 3, 3, AVAILABLE(9), "RolloutComplete/2-rc/-"});
+    RUN("stuck at the first look", {B, 1, 2, 2, "a", false, 1, 4, 3, EXCEEDED(5), ""},
+        {M, 2, 2, 2, "a", false, 1, 4, 2, EXCEEDED(5), ""},
+        {M, 3, 2, 2, "a", false, 3, 3, 3, AVAILABLE(9), "RolloutComplete/3-rc/-"});
+    RUN("paused at the first look", {B, 1, 2, 2, "a", true, 3, 3, 3, PAUSED(5), ""},
+        {M, 2, 2, 2, "a", true, 3, 3, 2, PAUSED(5), ""});
+    RUN("a template that did not change", base,
+        {M, 2, 2, 1, "a", true, 3, 3, 3, AVAILABLE(1), "Paused/2"},
+        {M, 3, 3, 3, "a", false, 3, 3, 3, AVAILABLE(1), "Resumed/3"});
+}
+
+/* More changes than are kept: the newest are. */
+static void test_many_pending(void **state) {
+    (void)state;
+    step steps[32];
+    char images[32][8];
+    char expected[32][64];
+    for (int i = 0; i < 31; i++) {
+        (void)snprintf(images[i], sizeof images[i], "i%d", i);
+        (void)snprintf(expected[i], sizeof expected[i], "ImageChanged/%d", i + 1);
+        steps[i] =
+            (step){i == 0 ? B : M,           i + 1, i + 1, 1, images[i], false, 3, 3, 3, NULL,
+                   i == 0 ? "" : expected[i]};
+    }
+    steps[31] =
+        (step){M, 32, 31, 31, images[30], false, 1, 4, 3, CREATED(40), "RolloutStarted/32-rs/31"};
+    run_steps("many pending", steps, 32);
+}
+
+/* ---- what does not go well ---- */
+
+#define OBJECT(version, labels)                                                                    \
+    "{\"metadata\":{\"uid\":\"u\",\"resourceVersion\":\"" version "\",\"labels\":{" labels "}}}"
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *object, *message;
+    } rows[] = {
+        {"{}", "a Deployment without metadata.uid"},
+        {"[]", "a Deployment without metadata.uid"},
+        {"{\"metadata\":{\"uid\":\"u\"}}", "a Deployment without metadata.resourceVersion"},
+        {"{\"metadata\":{\"uid\":\"u\",\"resourceVersion\":7}}",
+         "a Deployment without metadata.resourceVersion"},
+    };
+    looker l;
+    looker_init(&l);
+    looker_look_text(&l, ER_SIGHT_BASELINE, OBJECT("1", ""));
+    char *memory = er_str_dup(er_buf_str(&l.memory));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        looker_look_text(&l, ER_SIGHT_MODIFIED, rows[i].object);
+        assert_int_equal(l.status, ER_E_INVAL);
+        assert_string_equal(l.err.msg, rows[i].message);
+        assert_string_equal(er_buf_cstr(&l.memory), memory);
+    }
+    assert_int_equal(l.n, 0);
+    free(memory);
+    looker_fini(&l);
+}
+
+/* No room: nothing is said, and what was remembered stays. */
+static void test_no_room(void **state) {
+    (void)state;
+    looker l;
+    looker_init(&l);
+    looker_look_text(&l, ER_SIGHT_BASELINE, OBJECT("1", ""));
+    char *memory = er_str_dup(er_buf_str(&l.memory));
+    l.memory.max = 4096;
+    looker_look_text(&l, ER_SIGHT_MODIFIED, OBJECT("2", "\"a\":\"b\""));
+    assert_int_equal(l.status, ER_E_LIMIT);
+    assert_int_equal(l.n, 0);
+    assert_string_equal(er_buf_cstr(&l.memory), memory);
+    l.memory.max = 1u << 20;
+    looker_look_text(&l, ER_SIGHT_MODIFIED, OBJECT("2", "\"a\":\"b\""));
+    assert_int_equal(l.status, ER_OK);
+    assert_int_equal(l.n, 1);
+    free(memory);
+    looker_fini(&l);
+}
+
+/* Memory that something else wrote: as if there were none. */
+static void test_unreadable_memory(void **state) {
+    (void)state;
+    static const char *const memories[] = {"x",
+                                           "{}",
+                                           "[1]",
+                                           "{\"uid\":\"u\"}",
+                                           "{\"uid\":\"u\",\"version\":\"0\",\"object\":7}",
+                                           "{\"uid\":\"u\",\"version\":\"0\""};
+    for (size_t i = 0; i < sizeof memories / sizeof memories[0]; i++) {
+        looker l;
+        looker_init(&l);
+        er_buf_puts(&l.memory, memories[i]);
+        looker_look_text(&l, ER_SIGHT_MODIFIED, OBJECT("1", ""));
+        assert_int_equal(l.status, ER_OK);
+        assert_int_equal(l.n, 0);
+        looker_look_text(&l, ER_SIGHT_MODIFIED, OBJECT("2", "\"a\":\"b\""));
+        assert_int_equal(l.n, 1);
+        looker_fini(&l);
+    }
+}
+
+static void test_opting_out_ends_all(void **state) {
+    (void)state;
+    static const char ignored[] =
+        "{\"metadata\":{\"uid\":\"u\",\"resourceVersion\":\"%d\",\"annotations\":{"
+        "\"eventrouter.io/ignore\":\"true\"}}}";
+    static const er_sight sights[] = {ER_SIGHT_ADDED, ER_SIGHT_LISTED, ER_SIGHT_MODIFIED,
+                                      ER_SIGHT_DELETED};
+    looker l;
+    looker_init(&l);
+    for (int i = 0; i < 4; i++) {
+        char object[256];
+        (void)snprintf(object, sizeof object, ignored, i + 1);
+        looker_look_text(&l, sights[i], object);
+        assert_int_equal(l.status, ER_OK);
+        assert_int_equal(l.memory.len > 0, sights[i] != ER_SIGHT_DELETED);
+    }
+    char object[256];
+    (void)snprintf(object, sizeof object, ignored, 9);
+    looker_look_text(&l, ER_SIGHT_ADDED, object);
+    looker_look(&l, ER_SIGHT_GONE, NULL);
+    assert_int_equal(l.memory.len, 0);
+    assert_int_equal(l.n, 0);
+    looker_fini(&l);
+}
+
+/* Deeper than anything is: cut, compared, and no stack runs out. */
+static void test_deep(void **state) {
+    (void)state;
+    looker l;
+    looker_init(&l);
+    l.options.form = ER_CHANGE_BOTH;
+    for (int round = 0; round < 2; round++) {
+        er_buf object;
+        er_buf_init(&object, 1u << 20);
+        er_buf_putf(&object, "{\"metadata\":{\"uid\":\"u\",\"resourceVersion\":\"%d\"},\"spec\":",
+                    round + 1);
+        for (int i = 0; i < 400; i++) {
+            er_buf_puts(&object, "{\"a\":[");
+        }
+        er_buf_puts(&object, "1");
+        for (int i = 0; i < 400; i++) {
+            er_buf_puts(&object, i == 390 && round == 1 ? "],\"b\":1}" : "]}");
+        }
+        er_buf_puts(&object, "}");
+        looker_look_text(&l, round == 0 ? ER_SIGHT_BASELINE : ER_SIGHT_MODIFIED,
+                         er_buf_cstr(&object));
+        assert_int_equal(l.status, ER_OK);
+        er_buf_fini(&object);
+    }
+    assert_int_equal(l.n, 1);
+    looker_fini(&l);
+}
+
+/* Digests depend on the key and on the object, and tell equal values from others. */
+static void test_digests(void **state) {
+    (void)state;
+    static const struct {
+        const char *key, *uid, *value;
+    } rows[] = {{"k1", "u1", "v1"}, {"k2", "u1", "v1"}, {"k1", "u2", "v1"}, {"k1", "u1", "v2"}};
+    char memories[4][2048];
+    for (size_t i = 0; i < 4; i++) {
+        looker l;
+        char object[512];
+        looker_init(&l);
+        l.options.key = er_str_of(rows[i].key);
+        (void)snprintf(
+            object, sizeof object,
+            "{\"metadata\":{\"uid\":\"%s\",\"resourceVersion\":\"1\"},\"spec\":{\"env\":["
+            "{\"name\":\"a\",\"value\":\"%s\"}]}}",
+            rows[i].uid, rows[i].value);
+        looker_look_text(&l, ER_SIGHT_BASELINE, object);
+        const char *at = strstr(er_buf_cstr(&l.memory), "\"***\":\"");
+        assert_non_null(at);
+        (void)snprintf(memories[i], sizeof memories[i], "%.32s", at + 7);
+        assert_int_equal(strspn(memories[i], "0123456789abcdef"), 32);
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(memories[i], memories[k]);
+        }
+        looker_fini(&l);
+    }
+    /* printf 'u1\0v1' | openssl dgst -sha256 -hmac k1 */
+    assert_string_equal(memories[0], "2ccebaf118414ea684438436d4a6fd57");
+}
+
 int main(void) {
     er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_recording),
+        cmocka_unit_test(test_sights),
+        cmocka_unit_test(test_rollouts),
+        cmocka_unit_test(test_many_pending),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_unreadable_memory),
+        cmocka_unit_test(test_opting_out_ends_all),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
