@@ -69,9 +69,14 @@ static er_status check_config(const void *value, er_err *err) {
         return er_err_set(err, ER_E_CONFIG, "%zu sinks; at most %d are allowed", config->sinks.n,
                           ER_SINKS_MAX);
     }
-    if (!config->watch.events.enabled && !config->watch.pods.enabled) {
+    bool watches = false;
+    for (size_t i = 0; er_resources[i] != NULL; i++) {
+        watches = watches || er_resources[i]->is_enabled(&config->watch);
+    }
+    if (!watches) {
         return er_err_set(err, ER_E_CONFIG,
-                          "nothing is watched: set enabled: true of watch.events or watch.pods");
+                          "nothing is watched: set enabled: true of watch.events, "
+                          "watch.deployments or watch.pods");
     }
     return ER_OK;
 }

@@ -59,7 +59,7 @@ er_status er_stream_look(er_stream *s, er_sight sight, const er_json *object, er
         .emit = on_draft,
         .memory = &memory,
     };
-    er_status status = s->options.resource->look(s->options.look_options, &look, err);
+    er_status status = s->options.resource->look(s->made, &look, err);
     if (status == ER_OK && !s->gives_up) {
         remember(&run, uid, before, &memory);
     }

@@ -20,8 +20,8 @@ static const char *pods_selector(const er_watch_settings *settings) {
     return settings->pods.label_selector;
 }
 
-static er_status look_at_pod(const void *options, er_look *look, er_err *err) {
-    return er_pod_look(options, look, err);
+static er_status look_at_pod(void *made, er_look *look, er_err *err) {
+    return er_pod_look(made, look, err);
 }
 
 static const er_resource pods = {
@@ -33,4 +33,30 @@ static const er_resource pods = {
     .look = look_at_pod,
 };
 
-const er_resource *const er_resources[] = {&events, &pods, NULL};
+/* ---- Deployments ---- */
+
+static bool deployments_enabled(const er_watch_settings *settings) {
+    return settings->deployments.enabled;
+}
+
+static const char *deployments_selector(const er_watch_settings *settings) {
+    return settings->deployments.label_selector;
+}
+
+static void *make_deployments(const er_watch_settings *settings, er_str key) {
+    return er_deployments_new(&settings->deployments, key);
+}
+
+static const er_resource deployments = {
+    .name = "deployments",
+    .group = "apps",
+    .api = "/apis/apps/v1",
+    .has_authors = true,
+    .is_enabled = deployments_enabled,
+    .label_selector = deployments_selector,
+    .make = make_deployments,
+    .free = er_deployments_free,
+    .look = er_deployments_look,
+};
+
+const er_resource *const er_resources[] = {&events, &deployments, &pods, NULL};

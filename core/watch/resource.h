@@ -18,8 +18,12 @@ typedef struct er_resource {
     bool has_authors;  /* managedFields are read */
     bool (*is_enabled)(const struct er_watch_settings *settings);
     const char *(*label_selector)(const struct er_watch_settings *settings); /* NULL: none */
-    /* NULL: Events. options: what er_stream_options has for this resource. */
-    er_status (*look)(const void *options, er_look *look, er_err *err);
+    /* Optional. What looks need: made by the stream once the store was read; key: see er_state_key.
+     */
+    void *(*make)(const struct er_watch_settings *settings, er_str key);
+    void (*free)(void *made);
+    /* NULL: Events. made: NULL without make. */
+    er_status (*look)(void *made, er_look *look, er_err *err);
 } er_resource;
 
 extern const er_resource *const er_resources[]; /* NULL at the end */

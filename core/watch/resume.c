@@ -69,6 +69,10 @@ static void start_lost(er_stream *s, const char *why) {
 }
 
 void er_stream_begin(er_stream *s) {
+    const er_resource *resource = s->options.resource;
+    if (resource->make != NULL) {
+        s->made = resource->make(s->options.settings, er_state_key(s->options.state));
+    }
     er_point found = {.watched_until = ER_TIME_NONE};
     er_stored stored = er_state_get(s->options.state, s->name, &found);
     const char *why = stored == ER_STORED_LOST ? "the store has none" : NULL;

@@ -76,6 +76,12 @@ const er_field er_watch_rows[] = {
      .rows = backoff_rows,
      .help = "Between failed requests to the API server; with jitter, honouring Retry-After."},
     {.key = "events", .type = ER_FIELD_STRUCT, .rows = events_rows, .help = "The Events watch."},
+    {.key = "deployments",
+     .type = ER_FIELD_STRUCT,
+     .offset = W(deployments),
+     .rows = er_deployments_rows,
+     .help = "What is changed in Deployments, and how rollouts go: records of kind change and "
+             "rollout."},
     {.key = "pods",
      .type = ER_FIELD_STRUCT,
      .rows = pods_rows,

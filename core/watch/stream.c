@@ -420,6 +420,9 @@ void er_stream_free(er_stream *s) {
     er_kube_client_free(s->client);
     er_tracker_free(s->tracker);
     er_totals_free(s->totals);
+    if (s->made != NULL) {
+        s->options.resource->free(s->made);
+    }
     er_blobs_fini(&s->memory);
     er_blobs_fini(&s->taken);
     er_json_doc_fini(&s->doc);

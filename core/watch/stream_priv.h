@@ -58,10 +58,11 @@ struct er_stream {
     er_kube_client *client;
     er_kube_query query;
     const char *selector; /* the one of the two that the resource has; "": none */
-    er_tracker *tracker; /* has its own lock */
-    er_totals *totals;   /* Events only */
-    er_blobs memory;     /* of the others: each object as of the last frame read */
-    er_blobs taken;      /* the keeper's thread: being stored */
+    er_tracker *tracker;  /* has its own lock */
+    er_totals *totals;    /* Events only */
+    void *made;           /* what looks need; NULL: nothing */
+    er_blobs memory;      /* of the others: each object as of the last frame read */
+    er_blobs taken;       /* the keeper's thread: being stored */
     bool taken_clears;
     er_json_doc doc;
     er_route_scratch *scratch;

@@ -22,6 +22,7 @@
 
 #include "kube/kube.h"
 #include "state/state.h"
+#include "watch/deployments.h"
 #include "watch/flow.h"
 #include "watch/resource.h"
 
@@ -37,6 +38,7 @@ typedef struct er_watch_settings { /* watch: */
         int start_from; /* er_start_from */
         char *field_selector;
     } events;
+    er_deployments_settings deployments;
     struct {
         bool enabled;
         char *label_selector;
@@ -56,7 +58,6 @@ bool er_identity_get(er_identity *identity, const char **name, const char **id);
 
 typedef struct er_stream_options {
     const er_resource *resource;
-    const void *look_options;   /* for resource->look */
     const char *label_selector; /* NULL or "": none */
     const er_kube_config *kube;
     const er_watch_settings *settings;

@@ -1,0 +1,212 @@
+#include "watch/deployments.h"
+
+#include "record/deployment.h"
+#include "route/pattern.h"
+
+#include <stdlib.h>
+
+/* ---- rows ---- */
+
+#define D(member) offsetof(er_deployments_settings, member)
+
+static er_status check_family(const char *text, er_err *err) {
+    if (er_family_of(er_str_of(text)) != 0) {
+        return ER_OK;
+    }
+    er_buf names;
+    er_buf_init(&names, 1024);
+    er_families_text((1U << ER_FAMILIES_) - 1, &names);
+    er_status status = er_err_set(err, ER_E_CONFIG, "there is no family \"%.40s\"; there are %s",
+                                  text, er_buf_cstr(&names));
+    er_buf_fini(&names);
+    return status;
+}
+
+static const er_field max_rows[] = {
+    {.key = "deployment",
+     .type = ER_FIELD_STRING,
+     .offset = offsetof(er_max_replicas, deployment.s),
+     .flags = ER_FIELD_REQUIRED,
+     .max = ER_PATTERN_MAX,
+     .check = er_pattern_check,
+     .help = "Pattern of NAMESPACE/NAME, such as shop/web-*."},
+    {.key = "max",
+     .type = ER_FIELD_INT,
+     .offset = offsetof(er_max_replicas, max),
+     .flags = ER_FIELD_REQUIRED,
+     .max = INT32_MAX,
+     .help = "The most replicas it may ask for."},
+    {.key = NULL},
+};
+
+const er_field er_deployments_rows[] = {
+    {.key = "enabled",
+     .type = ER_FIELD_BOOL,
+     .offset = D(enabled),
+     .def = "false",
+     .help = "Watch Deployments."},
+    {.key = "labelSelector",
+     .type = ER_FIELD_STRING,
+     .offset = D(label_selector),
+     .max = 4096,
+     .help = "Sent to the API server, such as team=payments."},
+    {.key = "names",
+     .type = ER_FIELD_STRINGS,
+     .offset = D(names),
+     .check = er_pattern_check,
+     .help = "Only Deployments with such a name: patterns as in routes, \"!\" makes none-of."},
+    {.key = "fields",
+     .type = ER_FIELD_STRINGS,
+     .offset = D(fields),
+     .check = check_family,
+     .help = "Only updates of these families make a record, such as image, replicas. Left out: "
+             "all."},
+    {.key = "ignore",
+     .type = ER_FIELD_STRINGS,
+     .offset = D(ignore),
+     .help = "Paths whose changes count for nothing, with what is below them, such as "
+             "metadata.annotations or spec.template.spec.containers.resources."},
+    {.key = "diff",
+     .type = ER_FIELD_ENUM,
+     .offset = D(diff),
+     .choices = "readable|jsonPatch|both",
+     .help = "How a record tells the difference: paths with old and new values, an RFC 6902 patch "
+             "of the old object, or both."},
+    {.key = "redactEnv",
+     .type = ER_FIELD_BOOL,
+     .offset = D(redact_env),
+     .def = "true",
+     .help = "Values of env, and what looks like a secret elsewhere, stand as ***; that they "
+             "changed is still told."},
+    {.key = "maxReplicas",
+     .type = ER_FIELD_LIST,
+     .offset = D(max_replicas),
+     .rows = max_rows,
+     .elem_size = sizeof(er_max_replicas),
+     .help = "More replicas than this make the change a Warning; the first that matches counts, "
+             "else the annotation eventrouter.io/max-replicas."},
+    {.key = NULL},
+};
+
+/* ---- looks ---- */
+
+typedef struct patterns {
+    er_pattern **v;
+    size_t n;
+} patterns;
+
+typedef struct deployments {
+    er_deployment_options options;
+    er_str *ignore;
+    patterns any, none; /* names */
+    patterns max_of;
+    const er_max_replicas *max;
+    er_pattern_scratch *scratch;
+} deployments;
+
+/* Texts were checked at load. */
+static void add_pattern(patterns *p, er_str text) {
+    er_pattern *pattern = NULL;
+    ER_ASSERT(er_pattern_new(text, &pattern, NULL) == ER_OK);
+    p->v[p->n++] = pattern;
+}
+
+static void free_patterns(patterns *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        er_pattern_free(p->v[i]);
+    }
+    free(p->v);
+}
+
+/* One that hits its limit counts as matched: watched too often, never hidden. */
+static bool matches(const deployments *d, const er_pattern *pattern, er_str value) {
+    return er_pattern_match(pattern, value, d->scratch) != ER_MATCH_NO;
+}
+
+static int64_t max_replicas(void *arg, er_str namespace_, er_str name) {
+    const deployments *d = arg;
+    er_buf both;
+    er_buf_init(&both, 1024);
+    er_buf_put_str(&both, namespace_);
+    er_buf_putc(&both, '/');
+    er_buf_put_str(&both, name);
+    int64_t max = -1;
+    for (size_t i = 0; i < d->max_of.n && max < 0; i++) {
+        max = matches(d, d->max_of.v[i], er_buf_str(&both)) ? d->max[i].max : -1;
+    }
+    er_buf_fini(&both);
+    return max;
+}
+
+static void take_names(deployments *d, const er_cfg_strings *names) {
+    d->any.v = er_xcalloc(names->n + 1, sizeof *d->any.v);
+    d->none.v = er_xcalloc(names->n + 1, sizeof *d->none.v);
+    for (size_t i = 0; i < names->n; i++) {
+        er_str text = er_str_of(names->v[i].s);
+        bool is_none = er_str_starts(text, "!");
+        text = is_none ? (er_str){text.p + 1, text.n - 1} : text;
+        add_pattern(is_none ? &d->none : &d->any, text);
+    }
+}
+
+void *er_deployments_new(const er_deployments_settings *settings, er_str key) {
+    deployments *d = er_xcalloc(1, sizeof *d);
+    d->scratch = er_pattern_scratch_new();
+    d->ignore = er_xcalloc(settings->ignore.n + 1, sizeof *d->ignore);
+    for (size_t i = 0; i < settings->ignore.n; i++) {
+        d->ignore[i] = er_str_of(settings->ignore.v[i].s);
+    }
+    take_names(d, &settings->names);
+    d->max = settings->max_replicas.v;
+    d->max_of.v = er_xcalloc(settings->max_replicas.n + 1, sizeof *d->max_of.v);
+    for (size_t i = 0; i < settings->max_replicas.n; i++) {
+        add_pattern(&d->max_of, er_str_of(d->max[i].deployment.s));
+    }
+    d->options = (er_deployment_options){
+        .form = (er_change_form)settings->diff,
+        .redact = settings->redact_env,
+        .key = key,
+        .ignore = d->ignore,
+        .ignore_n = settings->ignore.n,
+        .max_replicas = d->max_of.n == 0 ? NULL : max_replicas,
+        .arg = d,
+    };
+    for (size_t i = 0; i < settings->fields.n; i++) {
+        d->options.families |= er_family_of(er_str_of(settings->fields.v[i].s));
+    }
+    return d;
+}
+
+void er_deployments_free(void *self) {
+    deployments *d = self;
+    if (d == NULL) {
+        return;
+    }
+    free_patterns(&d->any);
+    free_patterns(&d->none);
+    free_patterns(&d->max_of);
+    er_pattern_scratch_free(d->scratch);
+    free(d->ignore);
+    free(d);
+}
+
+static bool is_wanted(const deployments *d, er_str name) {
+    bool wanted = d->any.n == 0;
+    for (size_t i = 0; i < d->any.n && !wanted; i++) {
+        wanted = matches(d, d->any.v[i], name);
+    }
+    for (size_t i = 0; i < d->none.n && wanted; i++) {
+        wanted = er_pattern_match(d->none.v[i], name, d->scratch) != ER_MATCH_YES;
+    }
+    return wanted;
+}
+
+er_status er_deployments_look(void *self, er_look *look, er_err *err) {
+    deployments *d = self;
+    /* One that has gone was remembered, so it was wanted. */
+    if (look->object != NULL &&
+        !is_wanted(d, er_json_str(er_json_path(look->object, "metadata", "name")))) {
+        return ER_OK;
+    }
+    return er_deployment_look(&d->options, look, err);
+}
