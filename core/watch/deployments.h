@@ -26,7 +26,7 @@ extern const er_field er_deployments_rows[];
 
 /* key: of the hashes that stand for hidden values; borrowed. */
 void *er_deployments_new(const er_deployments_settings *settings, er_str key);
-void er_deployments_free(void *deployments);
-er_status er_deployments_look(void *deployments, er_look *look, er_err *err);
+void er_deployments_free(void *self);
+er_status er_deployments_look(void *self, er_look *look, er_err *err);
 
 #endif
