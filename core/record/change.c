@@ -17,7 +17,7 @@ void er_change_init(er_change *change) {
     er_buf_init(&change->path, PATH_MAX_BYTES);
     er_buf_init(&change->value, 4u << 20);
     for (size_t i = 0; i < 3; i++) {
-        er_buf_init(&change->parts[i], 8192);
+        er_buf_init(&change->parts[i], 16384);
     }
 }
 
@@ -218,7 +218,7 @@ static void note(er_change *c, const er_diff_change *change) {
                                  : families == (er_families)1 << ER_FAMILY_REPLICAS ? 1
                                                                                     : 2];
         er_buf_puts(part, part->len > 0 ? "; " : "");
-        er_change_part(change, part);
+        er_change_in_words(change, part);
         c->parts_n++;
     }
 }

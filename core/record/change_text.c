@@ -5,8 +5,10 @@
 #define NAME_BYTES  256
 #define VALUE_BYTES 80
 
-/* Cut at n bytes, and on one line. */
-static void put_cut(er_buf *out, er_str s, size_t n) {
+void er_change_words(er_str s, size_t n, er_buf *out) {
+    if (s.n == 0) {
+        return;
+    }
     size_t kept = er_utf8_cut(s, n);
     for (size_t i = 0; i < kept; i++) {
         er_buf_putc(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f ? ' ' : s.p[i]);
@@ -24,7 +26,7 @@ static void put_path(er_steps steps, size_t from, er_buf *out) {
     if (from < steps.n) {
         er_steps_path((er_steps){steps.v + from, steps.n - from}, &path);
     }
-    put_cut(out, er_buf_str(&path), NAME_BYTES);
+    er_change_words(er_buf_str(&path), NAME_BYTES, out);
     er_buf_fini(&path);
 }
 
@@ -55,10 +57,10 @@ static void put_container_value(er_steps steps, const char *noun, bool is_replac
         put_path(steps, 5, out);
     }
     er_buf_putc(out, ' ');
-    put_cut(out, name, NAME_BYTES);
+    er_change_words(name, NAME_BYTES, out);
     if (is_env && steps.n > 6) {
         er_buf_putc(out, ' ');
-        put_cut(out, er_json_get_str(steps.v[6].item, "name"), NAME_BYTES);
+        er_change_words(er_json_get_str(steps.v[6].item, "name"), NAME_BYTES, out);
     }
     if (is_env && steps.n > 7 && !(is_replaced && er_str_eqc(name_at(steps, 7), "value"))) {
         er_buf_putc(out, ' ');
@@ -76,7 +78,7 @@ static bool put_metadata(er_steps steps, size_t at, er_buf *out) {
     }
     er_buf_puts(out, at > 0 ? "template " : "");
     er_buf_puts(out, is_label ? "label " : "annotation ");
-    put_cut(out, name_at(steps, at + 2), NAME_BYTES);
+    er_change_words(name_at(steps, at + 2), NAME_BYTES, out);
     return true;
 }
 
@@ -105,7 +107,8 @@ static bool put_scalar(const er_json *node, er_buf *out) {
     int64_t number;
     switch (er_json_type_of(node)) {
     case ER_JSON_STRING:
-        put_cut(out, er_json_str(node).n > 0 ? er_json_str(node) : ER_STR("\"\""), VALUE_BYTES);
+        er_change_words(er_json_str(node).n > 0 ? er_json_str(node) : ER_STR("\"\""), VALUE_BYTES,
+                        out);
         return true;
     case ER_JSON_BOOL:
         er_buf_puts(out, er_json_is_true(node) ? "true" : "false");
@@ -119,7 +122,7 @@ static bool put_scalar(const er_json *node, er_buf *out) {
         return true;
     case ER_JSON_OBJECT:
         if (er_tree_stand_in_of(node) != ER_TREE_PLAIN) {
-            put_cut(out, er_tree_text(node), VALUE_BYTES);
+            er_change_words(er_tree_text(node), VALUE_BYTES, out);
             return true;
         }
         return false;
@@ -153,7 +156,7 @@ static void put_replaced(const er_diff_change *change, er_buf *out) {
     (void)put_scalar(change->after, out);
 }
 
-void er_change_part(const er_diff_change *change, er_buf *out) {
+void er_change_in_words(const er_diff_change *change, er_buf *out) {
     put_what(change->steps, change->op == ER_DIFF_REPLACE, out);
     switch (change->op) {
     case ER_DIFF_ADD:

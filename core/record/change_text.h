@@ -8,6 +8,9 @@
 
 /* "image web: nginx:1.25 → nginx:1.27", "label team added: shop", "env web reordered". At most
  * about 600 bytes on one line. */
-void er_change_part(const er_diff_change *change, er_buf *out);
+void er_change_in_words(const er_diff_change *change, er_buf *out);
+
+/* s on one line, cut at n bytes. */
+void er_change_words(er_str s, size_t n, er_buf *out);
 
 #endif

@@ -1,5 +1,6 @@
 #include "record/deployment.h"
 
+#include "record/change_text.h"
 #include "record/normal.h"
 #include "record/rollout.h"
 #include "record/tree.h"
@@ -21,6 +22,7 @@ typedef struct past {
     er_str uid, version, name, namespace_, revision;
     int64_t generation;
     er_time managed; /* newest time of managedFields */
+    bool redacted;   /* the object */
     bool ignored;
     er_rollout rollout;
     const er_json *object;
@@ -38,8 +40,9 @@ typedef struct view {
     er_look *look;
     past past;
     present now;
-    er_json_doc past_doc, now_doc;
+    er_json_doc past_doc, now_doc, like_doc;
     er_buf past_text, now_text; /* what was remembered; the normal object */
+    er_buf like_text;           /* one of them as the other is: with secrets hidden */
     const er_json *object;      /* the normal object, parsed when it is needed */
     er_buf message, fields;
 } view;
@@ -74,6 +77,7 @@ static void read_past(view *v) {
     p->revision = er_json_get_str(root, "revision");
     p->generation = int_or(er_json_get(root, "generation"), -1);
     p->managed = time_of(er_json_get(root, "managed"));
+    p->redacted = er_json_is_true(er_json_get(root, "redacted"));
     p->ignored = er_json_is_true(er_json_get(root, "ignored"));
     er_rollout_read(&p->rollout, er_json_get(root, "rollout"));
     p->object = er_json_get(root, "object");
@@ -95,6 +99,9 @@ static void write_memory(const view *v, const er_rollout *rollout) {
         er_jw_kint(&w, "generation", v->now.generation);
     }
     er_jw_ktime_opt(&w, "managed", v->now.newest.time);
+    if (v->options->redact) {
+        er_jw_kbool(&w, "redacted", true);
+    }
     if (v->now.ignored) {
         er_jw_kbool(&w, "ignored", true);
     }
@@ -233,9 +240,9 @@ static void put_containers(const er_json *object, er_buf *out) {
         er_str image = er_json_get_str(c, "image");
         if (n < CONTAINERS_MAX) {
             er_buf_puts(out, "; image ");
-            er_buf_put(out, name.p, er_utf8_cut(name, 128));
+            er_change_words(name, 128, out);
             er_buf_puts(out, ": ");
-            er_buf_put(out, image.p, er_utf8_cut(image, 256));
+            er_change_words(image, 256, out);
         }
     }
     if (n > CONTAINERS_MAX) {
@@ -350,8 +357,27 @@ static er_status parse_now(view *v, er_err *err) {
     return status;
 }
 
+/* The setting was changed since the last look: both objects with secrets hidden, so that their
+ * values can be compared, and none comes out. */
+static er_status make_alike(view *v, er_err *err) {
+    bool is_past = !v->past.redacted;
+    er_normal_options options = {true, v->options->key, v->now.uid};
+    er_normal_deployment(&options, is_past ? v->past.object : v->look->object, &v->like_text);
+    er_status status = er_buf_status(&v->like_text);
+    if (status != ER_OK) {
+        return er_err_set(err, status, "a Deployment too large to be compared");
+    }
+    status = er_json_parse(&v->like_doc, v->like_text.p, v->like_text.len, err);
+    if (is_past) {
+        v->past.object = v->like_doc.root;
+    } else {
+        v->object = v->like_doc.root;
+    }
+    return status;
+}
+
 static er_status update(view *v, er_rollout *rollout, er_err *err) {
-    if (is_unchanged(v)) {
+    if (v->past.redacted == v->options->redact && is_unchanged(v)) {
         return ER_OK;
     }
     er_change change;
@@ -361,6 +387,9 @@ static er_status update(view *v, er_rollout *rollout, er_err *err) {
     change.ignore_n = v->options->ignore_n;
     change.object = v->look->object;
     er_status status = parse_now(v, err);
+    if (status == ER_OK && v->past.redacted != v->options->redact) {
+        status = make_alike(v, err);
+    }
     if (status == ER_OK) {
         status = er_change_gather(&change, v->past.object, v->object, err);
     }
@@ -470,9 +499,11 @@ er_status er_deployment_look(const er_deployment_options *options, er_look *look
     er_status status = ER_OK;
     er_json_doc_init(&v.past_doc);
     er_json_doc_init(&v.now_doc);
+    er_json_doc_init(&v.like_doc);
     er_buf_init(&v.past_text, look->remembered.n + 1);
     er_buf_init(&v.now_text, NORMAL_MAX);
-    er_buf_init(&v.message, 8u << 10);
+    er_buf_init(&v.like_text, NORMAL_MAX);
+    er_buf_init(&v.message, ER_RECORD_MESSAGE_MAX);
     er_buf_init(&v.fields, 1024);
     read_past(&v);
     look->remembered = er_buf_str(&v.past_text); /* memory may be where it was */
@@ -489,8 +520,10 @@ er_status er_deployment_look(const er_deployment_options *options, er_look *look
     look->remembered = (er_str){0};
     er_json_doc_fini(&v.past_doc);
     er_json_doc_fini(&v.now_doc);
+    er_json_doc_fini(&v.like_doc);
     er_buf_fini(&v.past_text);
     er_buf_fini(&v.now_text);
+    er_buf_fini(&v.like_text);
     er_buf_fini(&v.message);
     er_buf_fini(&v.fields);
     return status;

@@ -13,8 +13,9 @@
 
 typedef struct er_deployment_options {
     er_change_form form;
-    bool redact;          /* env values and what looks like a secret stand as *** */
-    er_str key;           /* of the digests that stand for them in memory; 16 bytes or more */
+    bool redact; /* env values and what looks like a secret stand as *** */
+    er_str key;  /* of the digests that stand for them in memory: that with which it was made; 16
+                    bytes  or more */
     er_families families; /* that make a change record of an update; 0: all */
     const er_str *ignore; /* paths: see er_change */
     size_t ignore_n;

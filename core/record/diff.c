@@ -112,7 +112,7 @@ static side side_of(diff *d, const er_json *parent, const char *const *keys) {
     for (const er_json *m = er_json_first(parent); m != NULL; m = er_json_next(m)) {
         s.n++;
     }
-    s.v = malloc((s.n + 1) * sizeof *s.v);
+    s.v = calloc(s.n + 1, sizeof *s.v);
     if (s.v == NULL) {
         d->failed = true;
         return (side){0};
@@ -142,11 +142,12 @@ static int by_hash(const void *a, const void *b) {
 
 /* A copy in the order of the hashes; of equal keys the first comes first. */
 static item *sorted(diff *d, const side *s) {
-    item *v = malloc((s->n + 1) * sizeof *v);
+    item *v = calloc(s->n + 1, sizeof *v);
     if (v == NULL) {
         d->failed = true;
         return NULL;
     }
+    ER_ASSERT(s->v != NULL);
     memcpy(v, s->v, s->n * sizeof *v);
     qsort(v, s->n, sizeof *v, by_hash);
     return v;
@@ -228,7 +229,7 @@ static void push_item(diff *d, const keyed *k, const er_json *node, size_t index
 
 /* Selection, as a reader of the patch would do it. */
 static void move_items(diff *d, const keyed *k) {
-    size_t left[MOVES_MAX]; /* old indexes of what was not removed, in their present order */
+    size_t left[MOVES_MAX] = {0}; /* old indexes of what was not removed, in their present order */
     size_t n = 0;
     for (size_t i = 0; i < k->a.n; i++) {
         if (k->a.v[i].mate != NO_MATE) {

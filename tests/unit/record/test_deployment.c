@@ -583,6 +583,39 @@ static void test_digests(void **state) {
     assert_string_equal(memories[0], "2ccebaf118414ea684438436d4a6fd57");
 }
 
+/* redactEnv switched on or off between two looks: no change by that alone, and what was hidden or
+ * is to be hidden does not come out. */
+static void test_redaction_switched(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool first = i % 2 == 0;
+        const char *value = i < 2 ? "planted" : "planted-new";
+        looker l;
+        looker_init(&l);
+        l.options.redact = first;
+        for (int round = 0; round < 3; round++) {
+            char object[512];
+            (void)snprintf(
+                object, sizeof object,
+                "{\"metadata\":{\"uid\":\"u\",\"resourceVersion\":\"%d\",\"labels\":{\"a\":"
+                "\"%d\"}},\"spec\":{\"args\":[\"--password=planted\"],\"env\":[{\"name\":\"a\","
+                "\"value\":\"%s\"}]}}",
+                round + 1, round, round == 0 ? "planted" : value);
+            looker_look_text(&l, round == 0 ? ER_SIGHT_BASELINE : ER_SIGHT_MODIFIED, object);
+            l.options.redact = !first; /* from the second on */
+        }
+        assert_int_equal(l.n, 2);
+        char *second = strchr(l.records.p, '\n') + 1;
+        second[-1] = '\0';
+        assert_null(strstr(l.records.p, "planted"));
+        bool is_changed = strstr(l.records.p, "\"op\":\"replace\",\"old\":\"***\"") != NULL;
+        assert_int_equal(is_changed, i >= 2);
+        assert_null(strstr(second, "spec.env"));
+        assert_null(strstr(second, "spec.args"));
+        looker_fini(&l);
+    }
+}
+
 int main(void) {
     er_json_setup();
     const struct CMUnitTest tests[] = {
@@ -597,6 +630,7 @@ int main(void) {
         cmocka_unit_test(test_opting_out_ends_all),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_redaction_switched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,15 @@ typedef struct node {
     size_t n;
 } node;
 
+static void put_at(node *parent, size_t i, node *child) {
+    node **grown = realloc(parent->v, (parent->n + 1) * sizeof *grown);
+    assert_non_null(grown);
+    parent->v = grown;
+    memmove(parent->v + i + 1, parent->v + i, (parent->n - i) * sizeof *parent->v);
+    parent->v[i] = child;
+    parent->n++;
+}
+
 static node *node_of(const er_json *json) {
     node *made = er_xcalloc(1, sizeof *made);
     made->type = er_json_type_of(json);
@@ -32,8 +41,7 @@ static node *node_of(const er_json *json) {
         return made;
     }
     for (const er_json *m = er_json_first(json); m != NULL; m = er_json_next(m)) {
-        made->v = realloc(made->v, (made->n + 1) * sizeof *made->v);
-        made->v[made->n++] = node_of(m);
+        put_at(made, made->n, node_of(m));
     }
     return made;
 }
@@ -53,13 +61,6 @@ static node *take_at(node *parent, size_t i) {
     parent->n--;
     memmove(parent->v + i, parent->v + i + 1, (parent->n - i) * sizeof *parent->v);
     return taken;
-}
-
-static void put_at(node *parent, size_t i, node *child) {
-    parent->v = realloc(parent->v, (parent->n + 1) * sizeof *parent->v);
-    memmove(parent->v + i + 1, parent->v + i, (parent->n - i) * sizeof *parent->v);
-    parent->v[i] = child;
-    parent->n++;
 }
 
 /* Where a token of a pointer leads; n when there is no such member. */
