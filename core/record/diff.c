@@ -272,13 +272,11 @@ static bool reorder(diff *d, const keyed *k) {
 }
 
 static void diff_keyed_items(diff *d, const keyed *k) {
-    size_t left = 0;
     for (size_t i = 0; i < k->a.n && !is_over(d); i++) {
         if (k->a.v[i].mate != NO_MATE) {
             push_item(d, k, k->a.v[i].node, i);
             diff_node(d, k->a.v[i].node, k->b.v[k->a.v[i].mate].node);
             d->n--;
-            left++;
         }
     }
     for (size_t i = k->a.n; i > 0 && !is_over(d); i--) {
@@ -294,10 +292,9 @@ static void diff_keyed_items(diff *d, const keyed *k) {
     }
     for (size_t i = 0; i < k->b.n && !is_over(d); i++) {
         if (k->b.v[i].mate == NO_MATE) {
-            push_item(d, k, k->b.v[i].node, i < left ? i : left);
+            push_item(d, k, k->b.v[i].node, i); /* as many stand before it by now */
             give_one_sided(d, NULL, k->b.v[i].node, for_patch);
             d->n--;
-            left++;
         }
     }
 }
