@@ -258,13 +258,15 @@ def through(router, sinks, n, seconds, cpu, **more):
             "cpuSecondsPer100k": round(cpu * 1e5 / n, 3), "peakRssMiB": round(peak, 1), **more}
 
 
-def live(directory, kind, n):
+def live(directory, kind, n, **config):
     """n Events come into being at once, the watch already open."""
     limit = generator(n)
     with stage() as (fake, folder):
         arrival = Arrival(kind, fake, folder)
         sinks = sinks_for(kind, fake, folder)
-        router = Router(directory, folder, fake, sinks)
+        if "state" in config:
+            config["state"]["path"] = str(folder / "state")
+        router = Router(directory, folder, fake, sinks, **config)
         router.wait_watching(fake)
         idle = router.mib("VmRSS")
         fake.script("api pause\n" + burst(n))
@@ -368,6 +370,36 @@ def first_record(directory, runs):
             "maxMs": round(max(times), 1), "runs": runs}
 
 
+def state(directory, n, rounds=5):
+    """Resume points kept in SQLite against kept nowhere, in turn."""
+    runs = {"none": [], "sqlite": []}
+    for _ in range(rounds):
+        runs["none"].append(live(directory, "webhook-500", n))
+        runs["sqlite"].append(live(directory, "webhook-500", n, state={}))
+    figures = {"records": n, "rounds": rounds}
+    for key in ("recordsPerSecond", "cpuSecondsPer100k"):
+        none, sqlite = (statistics.median(run[key] for run in of) for of in runs.values())
+        figures[f"{key}None"], figures[f"{key}Sqlite"] = none, sqlite
+        figures[f"{key}Ratio"] = round(sqlite / none, 3)
+    return figures
+
+
+def state_size(directory, events, steps):
+    """Bytes of the store after many versions."""
+    n = events * (steps + 1)
+    with stage() as (fake, folder):
+        fake.script("sink hook measure")
+        path = folder / "state"
+        router = Router(directory, folder, fake, {"out": webhook(fake, batch={"records": 500})},
+                        state={"path": str(path)})
+        router.wait_watching(fake)
+        fake.script(f"background burst {events} steps {steps}")
+        fake.wait(f"sink hook accepted >= {n}")
+        router.stop()
+        return {"versions": n, "files": {file.name: file.stat().st_size
+                                         for file in sorted(path.iterdir())}}
+
+
 def isolation(directory, n):
     """A healthy webhook alone, and beside one that hangs (drop_oldest)."""
     def run(hung):
@@ -401,6 +433,8 @@ FIGURES = {
        for kind in ("file", "webhook-500", "webhook")},
     **{f"latency-{kind}": lambda d, q, kind=kind: latency(d, kind, 1000 if q else 10000)
        for kind in ("file", "webhook", "webhook-500")},
+    "state": lambda d, q: state(d, 20000 if q else 100000, 3 if q else 5),
+    "state-size": lambda d, q: state_size(d, 1000, 9 if q else 999),
     "isolation": lambda d, q: isolation(d, 20000 if q else 100000),
     "first-record": lambda d, q: first_record(d, 3 if q else 7),
     "idle": lambda d, q: idle(d, 3 if q else 20),
