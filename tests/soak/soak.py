@@ -46,13 +46,16 @@ class Soak:
             "routes": [
                 {"name": "noise", "match": {"reason": "re:^Noise[0-9]+$"}, "drop": True},
                 {"name": "table", "match": {"namespace": ["so*", "!soak-not-?"]}, "sinks": ["table"]},
-                {"name": "all", "sinks": ["single", "batch"]},
+                {"name": "all", "sinks": ["single", "batch", "archive"]},
             ],
             "sinks": {
                 "single": hook("single", queue={"records": 300, "overflow": "drop_oldest"}),
                 "batch": hook("batch", batch={"records": 100, "linger": "10ms"}, queue={"records": 1000}),
                 "table": {"type": "stdout", "format": "text"},
+                "archive": {"type": "file", "path": f"{self.folder.name}/archive.ndjson",
+                            "rotate": {"size": "4MiB", "keep": 2}},
             },
+            "state": {"path": f"{self.folder.name}/state"},
         }
 
     def cycle(self, number):
@@ -185,7 +188,7 @@ def main():
     minutes = float(sys.argv[1])
     valgrind = float(sys.argv[2]) if len(sys.argv) > 2 else max(1.0, minutes * 0.3)
     asan = ("halt_on_error=1:exitcode=66:detect_leaks=1:detect_stack_use_after_return=1:"
-            "quarantine_size_mb=8")
+            "quarantine_size_mb=1:thread_local_quarantine_size_kb=16:malloc_context_size=5")
     good = play_together([
         Soak("asan", "asan", 0.5, minutes, env={"ASAN_OPTIONS": asan,
                                                 "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}),

@@ -415,7 +415,7 @@ static void test_many_pending(void **state) {
     char images[32][8];
     char expected[32][64];
     for (int i = 0; i < 31; i++) {
-        (void)snprintf(images[i], sizeof images[i], "i%d", i);
+        (void)snprintf(images[i], sizeof images[i], "i%u", (unsigned)i % 100);
         (void)snprintf(expected[i], sizeof expected[i], "ImageChanged/%d", i + 1);
         steps[i] =
             (step){i == 0 ? B : M,           i + 1, i + 1, 1, images[i], false, 3, 3, 3, NULL,
