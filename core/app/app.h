@@ -57,6 +57,7 @@ int er_cmd_help(int argc, char **argv);
 
 /* "eventrouter COMMAND: what is wrong" and how to get help, on stderr; ER_EXIT_USAGE. */
 int er_usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int er_print_usage(const er_command *command); /* on stdout; the exit code */
 /* Writes all of text to stdout; the exit code. */
 int er_print(const er_buf *text);
 void er_print_problems(er_problems *problems);

@@ -75,6 +75,16 @@ int er_cmd_version(int argc, char **argv) {
     return code;
 }
 
+int er_print_usage(const er_command *command) {
+    er_buf text;
+    er_buf_init(&text, 1024);
+    er_buf_putf(&text, "eventrouter %s: %s\nUsage: eventrouter %s\n", command->name,
+                command->summary, command->usage);
+    int code = er_print(&text);
+    er_buf_fini(&text);
+    return code;
+}
+
 int er_cmd_help(int argc, char **argv) {
     (void)argc;
     (void)argv;

@@ -38,6 +38,18 @@ static int unknown_command(const char *name) {
     return ER_EXIT_USAGE;
 }
 
+static bool asks_for_usage(const er_command *command, int argc, char **argv) {
+    if (command->run == er_cmd_help) {
+        return false;
+    }
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv) {
     /* A reader that has gone, and a file over the limit of RLIMIT_FSIZE, are errors of the write.
      */
@@ -53,5 +65,9 @@ int main(int argc, char **argv) {
         return ER_EXIT_USAGE;
     }
     const er_command *command = find_command(argv[1]);
-    return command == NULL ? unknown_command(argv[1]) : command->run(argc - 1, argv + 1);
+    if (command == NULL) {
+        return unknown_command(argv[1]);
+    }
+    return asks_for_usage(command, argc, argv) ? er_print_usage(command)
+                                               : command->run(argc - 1, argv + 1);
 }

@@ -24,9 +24,17 @@ def test_help():
     usages = [re.split("  +", line.strip())[0] for line in text.splitlines() if line.startswith("  ")]
     assert {"run", "check", "explain", "version"} <= {usage.split()[0] for usage in usages}
     for usage in usages:
-        if usage != "help":
-            code, text, errors = call(usage.split()[0], "--nonsense")
-            assert (code, text, errors.splitlines()[-1]) == (2, "", f"Usage: eventrouter {usage}")
+        command = usage.split()[0]
+        code, said, errors = call(command, "--help")
+        assert (code, errors) == (0, "")
+        if command == "help":
+            assert said == text
+        else:
+            assert said.startswith(f"eventrouter {command}: ")
+            assert said.splitlines()[-1] == f"Usage: eventrouter {usage}"
+            assert call(command, "-c", FIRST, "-h") == (0, said, "")
+            code, said, errors = call(command, "--nonsense")
+            assert (code, said, errors.splitlines()[-1]) == (2, "", f"Usage: eventrouter {usage}")
 
 
 def test_version():
