@@ -1,11 +1,78 @@
 #include "route/route.h"
 
+#include "record/fields.h"
+
+#include <string.h>
+
+/* ---- words: keys whose values are all known, so that another one could never match ---- */
+
+static bool is_word(er_str s) {
+    return memchr(s.p, '*', s.n) == NULL && memchr(s.p, '?', s.n) == NULL &&
+           !er_str_starts(s, "re:");
+}
+
+static er_status check_words(const char *text, const char *const *words, size_t n, er_err *err) {
+    er_status status = er_pattern_check(text, err);
+    er_str s = er_str_of(text);
+    if (er_str_starts(s, "!")) {
+        s = (er_str){s.p + 1, s.n - 1};
+    }
+    if (status != ER_OK || !is_word(s)) {
+        return status;
+    }
+    const char *guess = NULL;
+    unsigned best = 3;
+    for (size_t i = 0; i < n; i++) {
+        unsigned d = er_str_distance(er_str_of(words[i]), s);
+        if (er_str_eqc(s, words[i])) {
+            return ER_OK;
+        }
+        if (d < best) {
+            best = d;
+            guess = words[i];
+        }
+    }
+    er_buf all;
+    er_buf_init(&all, 1024);
+    for (size_t i = 0; i < n; i++) {
+        er_buf_putf(&all, "%s%s", i == 0 ? "" : ", ", words[i]);
+    }
+    status = guess == NULL
+                 ? er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; there are %s", s.p,
+                              er_buf_cstr(&all))
+                 : er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; did you mean \"%s\"?",
+                              s.p, guess);
+    er_buf_fini(&all);
+    return status;
+}
+
+#define WORDS(name_, ...)                                                                          \
+    static er_status name_(const char *text, er_err *err) {                                        \
+        static const char *const words[] = {__VA_ARGS__};                                          \
+        return check_words(text, words, sizeof words / sizeof *words, err);                        \
+    }
+WORDS(check_kind, "event", "change", "rollout", "restart", "gap", "notice")
+WORDS(check_severity, "INFO", "WARNING", "ERROR")
+WORDS(check_operation, "created", "updated", "deleted")
+WORDS(check_state, "started", "complete", "stuck", "paused")
+
+static er_status check_families(const char *text, er_err *err) {
+    const char *words[ER_FAMILIES_];
+    for (unsigned i = 0; i < ER_FAMILIES_; i++) {
+        words[i] = er_family_name((er_family)i);
+    }
+    return check_words(text, words, ER_FAMILIES_, err);
+}
+
+/* ---- rows ---- */
+
 #define M(member) offsetof(er_match_settings, member)
-#define PATTERNS(key_, member_, help_)                                                             \
+#define CHECKED(key_, member_, check_, help_)                                                      \
     {                                                                                              \
-        .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .check = er_pattern_check,  \
+        .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .check = (check_),          \
         .help = (help_)                                                                            \
     }
+#define PATTERNS(key_, member_, help_) CHECKED(key_, member_, er_pattern_check, help_)
 
 static const er_field object_rows[] = {
     PATTERNS("kind", object.kind, "Kind of the object, such as Pod."),
@@ -22,16 +89,18 @@ static const er_field source_rows[] = {
 };
 
 static const er_field change_rows[] = {
-    PATTERNS("operation", change.operation, "What was done: created, updated, deleted."),
-    PATTERNS("fields", change.fields,
-             "What was changed; of several one must match: replicas, image, resources, env, "
-             "volumes, probes, command, ports, strategy, labels, annotations, serviceAccount, "
-             "securityContext, scheduling, other."),
+    CHECKED("operation", change.operation, check_operation,
+            "What was done: created, updated, deleted."),
+    CHECKED("fields", change.fields, check_families,
+            "What was changed; of several one must match: replicas, image, resources, env, "
+            "volumes, probes, command, ports, strategy, labels, annotations, serviceAccount, "
+            "securityContext, scheduling, other."),
     {.key = NULL},
 };
 
 static const er_field rollout_rows[] = {
-    PATTERNS("state", rollout.state, "How it stands: started, complete, stuck, paused."),
+    CHECKED("state", rollout.state, check_state,
+            "How it stands: started, complete, stuck, paused."),
     {.key = NULL},
 };
 
@@ -43,9 +112,10 @@ static const er_field restart_rows[] = {
 };
 
 static const er_field match_rows[] = {
-    PATTERNS("kind", kind, "Kind of the record: event, change, rollout, restart, gap, notice."),
+    CHECKED("kind", kind, check_kind,
+            "Kind of the record: event, change, rollout, restart, gap, notice."),
     PATTERNS("type", type, "Normal or Warning."),
-    PATTERNS("severity", severity, "INFO, WARNING or ERROR."),
+    CHECKED("severity", severity, check_severity, "INFO, WARNING or ERROR."),
     PATTERNS("reason", reason,
              "The Event's reason; why a container restarted; the cause of gaps and notices."),
     PATTERNS("message", message, "The message."),
