@@ -453,8 +453,9 @@ bool er_stream_ready(void *stream, er_buf *text) {
     if (oldest == ER_TIME_NONE) {
         er_buf_puts(text, ", everything is settled");
     } else {
-        er_buf_putf(text, ", %zu frames are not settled, the oldest for %lld s",
-                    er_tracker_open_slots(s->tracker),
+        size_t open = er_tracker_open_slots(s->tracker);
+        er_buf_putf(text, ", %zu %s not settled, the oldest for %lld s", open,
+                    open == 1 ? "frame is" : "frames are",
                     (long long)((er_time_now() - oldest) / 1000000));
     }
     return answered;
