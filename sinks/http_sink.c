@@ -182,7 +182,9 @@ static er_status make_client(http_sink *sink, er_err *err) {
                                .cancel = sink->env.cancel,
                                .heart = sink->env.heart};
     er_status status = er_http_client_new(&options, &sink->client, err);
-    if (status == ER_OK) {
+    if (status != ER_OK) {
+        er_err_prefix(err, "sinks.%s", sink->env.name);
+    } else {
         char what[256];
         (void)snprintf(what, sizeof what, "sinks.%s.auth", sink->env.name);
         status = er_auth_new(&sink->config->auth, what, &options, sink->config->timeout.request_ms,

@@ -90,8 +90,9 @@ int er_cmd_help(int argc, char **argv) {
     (void)argv;
     er_buf text;
     er_buf_init(&text, 4096);
-    er_buf_puts(&text, "eventrouter: Kubernetes Events into your log and SIEM stacks, complete and "
-                       "in time.\n\nUsage: eventrouter COMMAND\n\n");
+    er_buf_puts(
+        &text, "eventrouter: Kubernetes Events, Deployment changes and container restarts into "
+               "your log and SIEM stacks, complete and in time.\n\nUsage: eventrouter COMMAND\n\n");
     for (const er_command *c = er_commands; c->name != NULL; c++) {
         er_buf_putf(&text, "  %-56s %s\n", c->usage, c->summary);
     }
