@@ -420,9 +420,9 @@ static bool is_base(er_look *look, er_pod_memory *memory) {
         return !er_pod_memory_read(memory, (er_str){0});
     }
     bool knows = er_pod_memory_read(memory, look->remembered);
-    bool is_created = look->remembered.n == 0 &&
-                      (look->sight == ER_SIGHT_ADDED || look->sight == ER_SIGHT_LISTED);
-    return !knows && !is_created;
+    /* A watch shows a pod that is created before any restart: one that comes with restarts has only
+     * now come into the selection. A list may show it after them. */
+    return !knows && !(look->remembered.n == 0 && look->sight == ER_SIGHT_LISTED);
 }
 
 er_status er_pod_look(const er_pod_options *options, er_look *look, er_err *err) {

@@ -449,7 +449,7 @@ static void test_many_containers(void **state) {
     er_buf_puts(&text, "]}}");
     watcher w;
     watcher_init(&w);
-    look_at_text(&w, ER_SIGHT_ADDED, er_buf_cstr(&text));
+    look_at_text(&w, ER_SIGHT_LISTED, er_buf_cstr(&text));
     assert_int_equal(w.records, 256);
     look_at_text(&w, ER_SIGHT_MODIFIED, er_buf_cstr(&text));
     assert_int_equal(w.records, 256);
@@ -472,7 +472,7 @@ static void test_foreign_memory(void **state) {
         watcher w;
         watcher_init(&w);
         w.remembered = er_dup(foreign[i]);
-        look_at_text(&w, i % 2 == 0 ? ER_SIGHT_ADDED : ER_SIGHT_MODIFIED,
+        look_at_text(&w, i % 2 == 0 ? ER_SIGHT_LISTED : ER_SIGHT_MODIFIED,
                      "{\"metadata\":{\"uid\":\"u\"},\"status\":{\"containerStatuses\":[{\"name\":"
                      "\"web\",\"restartCount\":3}]}}");
         assert_int_equal(w.records, 0);
