@@ -327,7 +327,14 @@ static bool first_open(er_state *state) {
     return false;
 }
 
-/* A disk that was full, a volume that came late: what we know is written as soon as it can be. */
+/* What is remembered may hold hashes made with the key that we have. */
+static bool keeps_key(er_state *state, er_err *err) {
+    return memcmp(er_store_key(state->store), state->key, sizeof state->key) == 0 ||
+           er_store_put_key(state->store, state->key, err) == ER_OK;
+}
+
+/* A disk that was full, a volume that came late: what we know is written as soon as it can be. The
+ * file may be another one than before, a sound one too. */
 static void reopen(er_state *state) {
     er_store_close(state->store);
     state->store = NULL;
@@ -337,12 +344,15 @@ static void reopen(er_state *state) {
     if (outcome == ER_STORE_FAILED || outcome == ER_STORE_LOCKED || outcome == ER_STORE_READONLY) {
         return;
     }
+    if (!keeps_key(state, &err)) {
+        er_store_close(state->store);
+        state->store = NULL;
+        return;
+    }
     for (size_t i = 0; i < state->n; i++) {
         kept *k = &state->v[i];
         k->was_written = false;
-        if (outcome != ER_STORE_SOUND) {
-            k->source.anew(k->source.arg);
-        }
+        k->source.anew(k->source.arg);
     }
     set_phase(state, OPEN, "");
     say_outcome(state, outcome, &err);
@@ -577,7 +587,7 @@ er_stored er_state_get(er_state *state, const char *name, er_point *out) {
 void er_state_objects(er_state *state, const char *name,
                       void (*object)(void *arg, er_str key, er_str value), void *arg) {
     kept *k = find(state, er_str_of(name));
-    for (size_t i = 0; k != NULL && i < k->objects_n; i++) {
+    for (size_t i = 0; k != NULL && object != NULL && i < k->objects_n; i++) {
         const found *f = &k->objects[i];
         object(arg, (er_str){f->key, f->key_n}, (er_str){f->value, f->value_n});
     }

@@ -48,7 +48,7 @@ typedef struct er_state_source {
      * follows, in the same round, with what came of it. */
     bool (*collect)(void *arg, er_point *out, er_state_changes *changes);
     void (*done)(void *arg, er_state_changes *changes, bool written);
-    /* The file is another one: everything that is stored must come again, with a clear. */
+    /* The file may be another one: everything that is stored must come again, with a clear. */
     void (*anew)(void *arg);
 } er_state_source;
 
@@ -71,7 +71,7 @@ typedef enum er_stored {
 er_stored er_state_get(er_state *state, const char *name, er_point *out);
 
 /* Tells each object that was stored of the stream, once, after a POINT that is used: then they are
- * dropped here. The stream's own thread. */
+ * dropped here; object NULL: only dropped. The stream's own thread. */
 void er_state_objects(er_state *state, const char *name,
                       void (*object)(void *arg, er_str key, er_str value), void *arg);
 

@@ -46,6 +46,9 @@ void er_store_close(er_store *store);
 bool er_store_is_writable(const er_store *store);
 /* ER_STORE_KEY_BYTES random bytes, made with the file. */
 const unsigned char *er_store_key(const er_store *store);
+/* Gives it this one instead. Errors: as er_store_begin. */
+er_status er_store_put_key(er_store *store, const unsigned char key[ER_STORE_KEY_BYTES],
+                           er_err *err);
 
 /* Tells of each row of the streams that are sound, in order of stream and key. Rows of a stream
  * with damage are forgotten; *voided counts such streams. rows_of: how many other rows the value of

@@ -154,7 +154,6 @@ static void forget_old_versions(list_run *run) {
     er_stream *s = run->s;
     if (run->is_rewound && !er_str_eqc(er_tracker_last(s->tracker), "0")) {
         er_slot_give_back(run->slot);
-        er_blobs_fini(&s->memory); /* versions repeat: nothing can be compared */
         er_stream_mark_rewound(s);
         run->slot = er_tracker_open(s->tracker, (er_str){0});
         s->last_uid = 0;

@@ -119,7 +119,9 @@ size_t er_stream_forget_unseen(er_stream *s, const er_blobs *seen, bool compares
         }
         if (er_blobs_get(&s->memory, uid) != NULL) {
             er_blobs_remove(&s->memory, uid);
-            er_tracker_remember(s->tracker, slot, er_blob_new(uid, (er_str){0}));
+            if (er_state_is_keeping(s->options.state)) {
+                er_tracker_remember(s->tracker, slot, er_blob_new(uid, (er_str){0}));
+            }
         }
     }
     er_blobs_fini(&gone);

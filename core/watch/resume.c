@@ -51,6 +51,14 @@ static void start_resumed(er_stream *s, const er_point *found) {
     s->next = ER_NEXT_PROBE;
 }
 
+/* What was stored of objects is not what the list is compared with: it goes with the next write. */
+static void start_without_objects(er_stream *s, er_stored stored) {
+    if (stored == ER_STORED_POINT) {
+        er_state_objects(s->options.state, s->name, NULL, NULL);
+    }
+    er_tracker_store_anew(s->tracker);
+}
+
 /* A list that was due when the program ended is still due. */
 static void start_marked(er_stream *s, const er_point *found) {
     bool is_rewound = found->gap_from[0] != '\0';
@@ -85,6 +93,9 @@ void er_stream_begin(er_stream *s) {
     } else if (stored == ER_STORED_POINT) {
         point = found;
         (found.mark == ER_POINT_RESUME ? start_resumed : start_marked)(s, &found);
+    }
+    if (point.mark == ER_POINT_LIST) {
+        start_without_objects(s, stored);
     }
     if (point.mark != ER_POINT_FIRST) {
         er_stream_complete(s, found.watched_until);
@@ -166,6 +177,7 @@ void er_stream_mark_rewound(er_stream *s) {
     char version[ER_VERSION_MAX];
     char last[ER_VERSION_MAX];
     memcpy(last, er_tracker_last(s->tracker).p, sizeof last);
+    er_blobs_fini(&s->memory); /* versions repeat: nothing can be compared, all is stored again */
     er_lock(&s->point_lock);
     er_time until = er_tracker_resume(s->tracker, version);
     er_tracker_rewind(s->tracker, ER_STR("0"));

@@ -18,7 +18,7 @@ def begun(fake, keeping, hook, **more):
 
 def drained(fake, keeping, stream="pods"):
     """Everything written so far was seen and settled; the records."""
-    fake.script("send @bookmark")
+    fake.script("version +1\nsend @bookmark")
     wait_point(keeping.directory, stream=stream, mark="resume", version=str(fake.state()["version"]))
     return fake.records("a")
 
@@ -165,7 +165,7 @@ def test_events_and_pods_together(fake, keeping, hook):
 
 
 @pytest.mark.parametrize("frame", ['{"type":"MODIFIED","object":{"metadata":{"uid":"u"}}}',
-                                   '{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"9"}}}'])
+                                   '{"type":"MODIFIED","object":{"metadata":{"resourceVersion":"99"}}}'])
 def test_a_frame_that_is_no_pod(fake, keeping, hook, frame):
     fake.script("put pods/web")
     one = begun(fake, keeping, hook)
