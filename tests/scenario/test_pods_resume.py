@@ -218,7 +218,7 @@ def test_rewound(fake, keeping, hook, when):
 
 def test_killed_before_the_new_baseline_is_settled(fake, keeping, hook):
     one = begun(fake, keeping, hook)
-    half = int(fake.state()["version"]) - 1
+    half = int(fake.state()["version"]) - 2  # before the last restart
     fake.script(f"sink a hang\nrewind {half}")
     one.wait_log("listed")
     wait_point(keeping.directory, stream="pods", mark="list", gapCause="rewound")
