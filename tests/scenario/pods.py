@@ -62,8 +62,8 @@ def rows(directory, stream="pods"):
     return {key.decode(): json.loads(value) for key, value in found}
 
 
-def counts(directory, fake, stream="pods"):
-    """{pod: restart count of main} as stored."""
-    names = {uid: name for name, uid in uids(fake).items()}
+def counts(directory, fake=None, stream="pods"):
+    """{uid: restart count of main} as stored; with fake {name: …}."""
+    names = {uid: name for name, uid in uids(fake).items()} if fake else {}
     return {names.get(uid, uid): value.get("c", {}).get("main", [0])[0]
             for uid, value in rows(directory, stream).items()}

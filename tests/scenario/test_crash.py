@@ -53,18 +53,20 @@ class Load:
 
 
 class Copies:
-    """What one sink has got: each record's digest, and the lives in which it came."""
+    """What one sink has got: each record's digest and version, and the lives in which it came."""
 
-    def __init__(self):
-        self.digests, self.lives, self.gaps = {}, {}, []
+    def __init__(self, kind):
+        self.kind = kind
+        self.digests, self.versions, self.lives, self.gaps = {}, {}, {}, []
 
     def take(self, record, life, retried=False):
         if record["kind"] == "gap":
             self.gaps.append(record)
             return
-        assert record["kind"] == "event", record
+        assert record["kind"] == self.kind, record
         ident, found = record["id"], digest(record)
         assert self.digests.setdefault(ident, found) == found, f"another {ident}: {record}"
+        self.versions[ident] = int(record.get("event", record["object"])["resourceVersion"])
         lives = self.lives.setdefault(ident, [])
         assert retried or not lives or lives[-1] != life, f"{ident} came twice in life {life}"
         lives.append(life)
@@ -72,6 +74,7 @@ class Copies:
 
 class Series:
     """One router after the other, with the same state and the same sinks."""
+    stream, kind, watch = "events", "event", {}
 
     def __init__(self, fake, hook, directory, seed):
         self.fake, self.hook, self.directory = fake, hook, directory
@@ -81,7 +84,7 @@ class Series:
         self.file = directory / "records.ndjson"
         self.ends = []        # of the file, at the end of life N
         self.requests = 0     # of the webhook, taken so far
-        self.hooked, self.filed = Copies(), Copies()
+        self.hooked, self.filed = Copies(self.kind), Copies(self.kind)
 
     def start(self):
         self.life += 1
@@ -90,7 +93,7 @@ class Series:
         retry = {"initial": "5ms", "max": "40ms"}
         webhook = self.hook("a", batch={"records": 100}, retry=retry, url=f"{self.fake.sinks}/a/{self.life}")
         self.router = Router(folder, self.fake.api, {
-            "log": {"level": "info"},
+            "log": {"level": "info"}, "watch": self.watch,
             "state": {"path": str(self.directory / "state"), "interval": "20ms"},
             "sinks": {"a": webhook, "b": {"type": "file", "path": str(self.file), "retry": retry}}})
 
@@ -99,7 +102,7 @@ class Series:
         self.router.process.stderr.close()
         ended = self.file.read_bytes().rfind(b"\n") + 1 if self.file.exists() else 0
         self.ends.append(ended)
-        self.points.append(point(self.directory / "state"))
+        self.points.append(point(self.directory / "state", self.stream))
         self.take_requests()
 
     def disturb(self):
@@ -152,7 +155,7 @@ class Series:
     def finish(self, wanted):
         """A last life, which brings what is missing of wanted."""
         self.start()
-        wait_point(self.directory / "state", 3 * LIMIT, mark="resume",
+        wait_point(self.directory / "state", 3 * LIMIT, self.stream, mark="resume",
                    version=str(self.fake.state()["version"]))
         assert self.router.stop() == 0
         self.router.ledger()
@@ -169,7 +172,7 @@ class Series:
         repeats = 0
         for copies in (self.hooked, self.filed):
             for ident, lives in copies.lives.items():
-                version = int(ident.rsplit("-", 1)[1])
+                version = copies.versions[ident]
                 repeats += len(lives) - 1
                 for life in lives:
                     began = self.points[life - 1]
@@ -185,20 +188,22 @@ def idents(found):
     return [f"{uid}-{version}" for uid, version in found]
 
 
-@pytest.fixture(params=range(PARTS))
-def series(request, fake, hook, tmp_path):
-    seed = SEED + request.param
-    print(f"\nER_CRASH_CYCLES={CYCLES} ER_CRASH_SEED={SEED}, part {request.param}")
-    one = Series(fake, hook, tmp_path, seed)
+def under_load(one, part, make_load):
+    print(f"\nER_CRASH_CYCLES={CYCLES} ER_CRASH_SEED={SEED}, part {part}")
     one.start()  # to a first resume point: from then on each version counts
-    wait_point(tmp_path / "state", mark="resume")
+    wait_point(one.directory / "state", stream=one.stream, mark="resume")
     one.kill()
-    load = Load(fake)
+    load = make_load(one.fake)
     one.stop_load = load.stop
     yield one
     load.stop()
     if one.router and one.router.process.poll() is None:
         one.router.kill()
+
+
+@pytest.fixture(params=range(PARTS))
+def series(request, fake, hook, tmp_path):
+    yield from under_load(Series(fake, hook, tmp_path, SEED + request.param), request.param, Load)
 
 
 def test_every_version_arrives(fake, series):
