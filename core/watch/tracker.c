@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TRIM_MIN 64
+
 struct er_slot {
     er_ack ack; /* first: an er_ack * is its er_slot * */
     er_tracker *tracker;
@@ -23,6 +25,8 @@ struct er_tracker {
     er_time complete_until;
     er_blobs ready; /* may be stored with the resume point */
     bool clears;    /* and everything stored before is void */
+    bool is_taken;  /* some of it is being stored */
+    size_t trim_at; /* see trim_locked */
     er_blobs stored;
 };
 
@@ -37,6 +41,7 @@ static void copy_version(char out[ER_VERSION_MAX], er_str version) {
 er_tracker *er_tracker_new(void) {
     er_tracker *t = er_xcalloc(1, sizeof *t);
     t->complete_until = ER_TIME_NONE;
+    t->trim_at = TRIM_MIN;
     er_mutex_init(&t->lock);
     return t;
 }
@@ -61,10 +66,48 @@ static er_slot *slot_of(er_ack *ack) {
     return (er_slot *)(void *)ack;
 }
 
+static void gather(er_blobs *out, const er_blobs *from, const er_blobs *wanted) {
+    for (size_t i = 0; i < from->cap; i++) {
+        if (from->v[i] != NULL && er_blobs_get(wanted, from->v[i]->uid) != NULL) {
+            er_blobs_put(out, er_blob_ref(from->v[i]));
+        }
+    }
+}
+
+/* What waits at slot (NULL: is ready) without what came and went since the last write: it must not
+ * add up behind a sink that hangs, or a store that cannot be written. */
+static void trim_locked(er_tracker *t, const er_slot *slot, er_blobs *set) {
+    if (set->n < t->trim_at || t->is_taken) {
+        return;
+    }
+    er_blobs older = {0};
+    if (slot != NULL) {
+        gather(&older, &t->ready, set);
+        for (slot = slot->prev; slot != NULL && !slot->is_stale; slot = slot->prev) {
+            gather(&older, &slot->updates, set);
+        }
+    }
+    er_blobs kept = {0};
+    for (size_t i = 0; i < set->cap; i++) {
+        const er_blob *blob = set->v[i];
+        bool is_stored = blob != NULL && !t->clears && er_blobs_get(&t->stored, blob->uid) != NULL;
+        if (blob != NULL &&
+            (!blob->is_forgotten || is_stored || er_blobs_get(&older, blob->uid) != NULL)) {
+            er_blobs_put(&kept, er_blob_ref(set->v[i]));
+        }
+    }
+    er_blobs_fini(&older);
+    er_blobs_fini(set);
+    *set = kept;
+    t->trim_at = kept.n * 2 < TRIM_MIN ? TRIM_MIN : kept.n * 2;
+}
+
 /* Merging further back would let a crash repeat a record with another difference. */
 static void unlink_locked(er_tracker *t, er_slot *slot) {
-    bool holds_back = slot->prev != NULL && !slot->prev->is_stale;
-    er_blobs_merge(holds_back ? &slot->prev->updates : &t->ready, &slot->updates);
+    er_slot *holder = slot->prev != NULL && !slot->prev->is_stale ? slot->prev : NULL;
+    er_blobs *into = holder == NULL ? &t->ready : &holder->updates;
+    er_blobs_merge(into, &slot->updates);
+    trim_locked(t, holder, into);
     *(slot->prev == NULL ? &t->oldest : &slot->prev->next) = slot->next;
     *(slot->next == NULL ? &t->newest : &slot->next->prev) = slot->prev;
     t->open_n--;
@@ -129,7 +172,9 @@ void er_tracker_remember(er_tracker *t, er_slot *slot, er_blob *blob) {
     if (slot == NULL && t->newest != NULL && !t->newest->is_stale) {
         slot = t->newest;
     }
-    er_blobs_put(slot == NULL ? &t->ready : &slot->updates, blob);
+    er_blobs *set = slot == NULL ? &t->ready : &slot->updates;
+    er_blobs_put(set, blob);
+    trim_locked(t, slot, set);
     er_unlock(&t->lock);
 }
 
@@ -203,6 +248,7 @@ er_time er_tracker_take(er_tracker *t, char version[ER_VERSION_MAX], er_blobs *o
     t->ready = (er_blobs){0};
     *clears = t->clears;
     t->clears = false;
+    t->is_taken = true;
     er_unlock(&t->lock);
     return until;
 }
@@ -223,6 +269,7 @@ static void keep_stored_locked(er_tracker *t, er_blobs *taken) {
 
 void er_tracker_taken(er_tracker *t, er_blobs *taken, bool clears, bool stored) {
     er_lock(&t->lock);
+    t->is_taken = false;
     if (stored) {
         if (clears) {
             er_blobs_fini(&t->stored);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static er_blob *blob(const char *uid, const char *bytes) {
     return er_blob_new(er_str_of(uid), bytes == NULL ? (er_str){0} : er_str_of(bytes));
@@ -254,6 +255,144 @@ static void test_store_anew(void **state) {
     stored(w, true);
 }
 
+/* Objects that come and go leave nothing behind, be it a sink that hangs or a store that cannot be
+ * written; those that the store has, or will have, must be forgotten there. */
+static void come_and_go(world *w, int first) {
+    char uid[16];
+    char version[16];
+    for (int i = first; i < first + 20000; i += 2) {
+        (void)snprintf(uid, sizeof uid, "gone-%d", i);
+        (void)snprintf(version, sizeof version, "%d", i);
+        silent_frame(w, version, uid, "1");
+        (void)snprintf(version, sizeof version, "%d", i + 1);
+        silent_frame(w, version, uid, NULL);
+    }
+}
+
+static void test_come_and_gone(void **state) {
+    world *w = *state;
+    er_tracker_found(w->t, blob("a", "1"));
+    silent_frame(w, "11", "b", "1");
+    take(w, "11", 1);
+    silent_frame(w, "12", "b", NULL); /* while it is being stored */
+    silent_frame(w, "13", "c", "1");
+    for (int i = 14; i < 200; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof text, "%d", i);
+        silent_frame(w, text, text, NULL);
+    }
+    stored(w, true);
+    er_slot *hung = frame(w, "200", "d", "1");
+    silent_frame(w, "201", "a", NULL);
+    silent_frame(w, "202", "c", NULL);
+    silent_frame(w, "203", "d", NULL);
+    er_slot *second = frame(w, "204", "e", "1");
+    silent_frame(w, "205", "d", NULL);
+    come_and_go(w, 1000);
+    settle(second);
+    settle(hung);
+    come_and_go(w, 30000);
+    (void)er_tracker_take(w->t, w->version, &w->taken, &w->clears);
+    assert_in_range(w->taken.n, 3, 300);
+    assert_true(er_blobs_get(&w->taken, ER_STR("a"))->is_forgotten);
+    assert_true(er_blobs_get(&w->taken, ER_STR("b"))->is_forgotten);
+    assert_blob(&w->taken, "e", "1");
+    stored(w, true);
+}
+
+/* ---- any order of frames, answers, writes and lost files against a model ---- */
+
+#define FRAMES  4000
+#define OBJECTS 150
+#define OPEN    40
+
+typedef struct model {
+    world *w;
+    uint64_t seed;
+    int at[FRAMES][OBJECTS]; /* what is remembered as of each frame; 0: nothing */
+    int file[OBJECTS];       /* what the store has */
+    er_slot *open[OPEN];
+    int last;
+} model;
+
+static unsigned draw(model *m, unsigned n) {
+    m->seed = m->seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (unsigned)(m->seed >> 33) % n;
+}
+
+static void draw_frame(model *m) {
+    char uid[8];
+    char bytes[16];
+    char version[16];
+    unsigned object = draw(m, OBJECTS);
+    unsigned place = draw(m, OPEN);
+    int now = ++m->last;
+    bool is_gone = draw(m, 2) == 0;
+    memcpy(m->at[now], m->at[now - 1], sizeof m->at[now]);
+    m->at[now][object] = is_gone ? 0 : now;
+    name(uid, object);
+    (void)snprintf(bytes, sizeof bytes, "%d", now);
+    (void)snprintf(version, sizeof version, "%d", now);
+    if (m->open[place] == NULL && draw(m, 3) == 0) {
+        m->open[place] = frame(m->w, version, uid, is_gone ? NULL : bytes);
+    } else {
+        silent_frame(m->w, version, uid, is_gone ? NULL : bytes);
+    }
+}
+
+static void draw_write(model *m) {
+    world *w = m->w;
+    char uid[8];
+    char bytes[16];
+    (void)er_tracker_take(w->t, w->version, &w->taken, &w->clears);
+    int point = atoi(w->version);
+    bool good = draw(m, 3) > 0;
+    if (good && w->clears) {
+        memset(m->file, 0, sizeof m->file);
+    }
+    for (unsigned i = 0; good && i < OBJECTS; i++) {
+        name(uid, i);
+        const er_blob *found = er_blobs_get(&w->taken, er_str_of(uid));
+        if (found != NULL) {
+            (void)snprintf(bytes, sizeof bytes, "%.*s", (int)found->bytes.n, found->bytes.p);
+            m->file[i] = found->is_forgotten ? 0 : atoi(bytes);
+        }
+        assert_int_equal(m->file[i], m->at[point][i]);
+    }
+    for (unsigned n = draw(m, 100); n > 0 && m->last + 1 < FRAMES; n--) {
+        draw_frame(m); /* while it is being written */
+    }
+    stored(w, good);
+}
+
+static void test_any_order(void **state) {
+    (void)state;
+    world w = {0};
+    model *m = er_xcalloc(1, sizeof *m);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        *m = (model){.w = &w, .seed = seed};
+        w.t = er_tracker_new();
+        er_tracker_advance(w.t, ER_STR("0"));
+        while (m->last + 1 < FRAMES) {
+            unsigned what = draw(m, 1000);
+            unsigned place = draw(m, OPEN);
+            if (what < 3) {
+                er_tracker_store_anew(w.t);
+                memset(m->file, 0xff, sizeof m->file);
+            } else if (what < 10) {
+                draw_write(m);
+            } else if (what < 300 && m->open[place] != NULL) {
+                settle(m->open[place]);
+                m->open[place] = NULL;
+            } else {
+                draw_frame(m);
+            }
+        }
+        er_tracker_free(w.t);
+    }
+    free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_a_model),
@@ -265,6 +404,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rewind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_store_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_come_and_gone, set_up, tear_down),
+        cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
