@@ -6,7 +6,7 @@ import pytest
 
 from conftest import LIMIT, gaps, point, wait_point
 from pods import container, counts, ended, restarts, rows, statuses, told, write
-from test_state_damage import execute
+from test_state_damage import SANITIZED, execute
 
 PODS = {"pods": {"enabled": True}, "events": {"enabled": False}}
 
@@ -257,6 +257,31 @@ def test_what_waits_behind_a_sink_that_hangs(fake, keeping, hook):
     assert told(fake.records("a"))[3:] == wanted + wanted
     assert told(fake.records("slow"))[3:] == wanted
     assert counts(keeping.directory, fake) == {"web": 21, "new": 0, "job": 1}
+
+
+def anonymous(one):
+    with open(f"/proc/{one.process.pid}/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("RssAnon")).split()[1])
+
+
+def test_pods_that_come_and_go_behind_a_sink_that_hangs(fake, keeping, hook):
+    """They leave nothing behind, in memory or in the store."""
+    one = begun(fake, keeping, hook)
+    fake.script("sink a hang\n" + write("web", 2))
+    one.wait_metric(lambda v: v >= 1, "watch_unsettled_frames")
+    used = []
+    for burst in range(4):
+        for n in range(0, 5000, 1000):
+            fake.script("\n".join(f"put pods/b-{burst}-{n + i}\ndelete pods/b-{burst}-{n + i}" for i in range(1000)))
+        frames = 10000 * (burst + 1)
+        one.wait_metric(lambda v, frames=frames: v >= frames, "watch_events_total")
+        used.append(anonymous(one))
+    print(f"RssAnon {used} KiB after each 5,000 pods")
+    assert SANITIZED or used[-1] - used[0] < 512  # 15,000 uids would be 2 MiB
+    fake.script("sink a clear")
+    settled(fake, keeping)
+    keeping.stop()
+    assert counts(keeping.directory, fake) == {"web": 2, "db": 1, "job": 1}
 
 
 # ---- damage ----
