@@ -1,7 +1,7 @@
 /* A list: read page by page, emitted item by item.
  *
  * While it runs, a slot holds the resume point. When its continue token expires it must start
- * again; the hashes of what it has queued already make each attempt gain ground. */
+ * again; the hashes of what it has had already make each attempt gain ground. */
 #include "base/log.h"
 #include "watch/stream_priv.h"
 
@@ -52,7 +52,7 @@ static bool set_add(hash_set *set, uint64_t hash) {
 typedef struct list_run {
     er_stream *s;
     er_slot *slot;
-    hash_set seen;                 /* (uid, version) pairs queued by this list */
+    hash_set seen;                 /* (uid, version) pairs that this list has had */
     er_blobs present;              /* uids of this attempt; of what is remembered only */
     char from[ER_VERSION_MAX];     /* the last version received before the list */
     char gap_from[ER_VERSION_MAX]; /* the same; of a list that was due at the start, as stored */
@@ -62,8 +62,8 @@ typedef struct list_run {
     char version[ER_VERSION_MAX];       /* of the newest page */
     er_time attempt_time; /* when the newest attempt began: the list is the state of then */
     bool is_rewound, is_incomplete;
-    size_t queued;       /* records, by the whole list */
-    size_t queued_since; /* records, since the last 410 */
+    size_t queued;    /* records, by the whole list */
+    size_t new_since; /* items that this list had not had before, since the last 410 */
     int limit;
     char *cont;
 } list_run;
@@ -87,17 +87,22 @@ static bool compares(const list_run *run) {
     return cause == ER_LIST_EXPIRED || cause == ER_LIST_ERRORS;
 }
 
-static void list_object(list_run *run, er_str uid, er_str version) {
+static er_status list_object(list_run *run, er_str uid, er_str version, er_err *err) {
     er_stream *s = run->s;
-    er_err err = {0};
-    er_blobs_put(&run->present, er_blob_new(uid, (er_str){0}));
     er_sight sight = compares(run) ? ER_SIGHT_LISTED : ER_SIGHT_BASELINE;
-    if (er_stream_look(s, sight, s->doc.root, uid, run->slot, version, &err) != ER_OK) {
-        er_stream_skipped(s, run->slot, "undecodable", err.msg);
-        return;
-    }
-    run->queued++;
-    run->queued_since++;
+    s->looked_records = 0;
+    er_status status = er_stream_look(s, sight, s->doc.root, uid, run->slot, version, err);
+    run->queued += s->looked_records;
+    return status;
+}
+
+static er_status list_event(list_run *run, er_err *err) {
+    er_stream *s = run->s;
+    bool recovered = s->list_cause != ER_LIST_START;
+    er_status status =
+        er_stream_emit_event(s, s->doc.root, run->slot, false, recovered, err);
+    run->queued += status == ER_OK;
+    return status;
 }
 
 /* text: within the page's buffer, which is ours to change (see er_json_parse). */
@@ -119,21 +124,20 @@ static void list_item(list_run *run, char *text, size_t n) {
         er_stream_skipped(s, run->slot, "undecodable", "no usable uid or resourceVersion");
         return;
     }
-    if (s->options.resource->look != NULL) {
-        list_object(run, uid, version);
-        return;
+    bool is_object = s->options.resource->look != NULL;
+    if (is_object) {
+        er_blobs_put(&run->present, er_blob_new(uid, (er_str){0}));
     }
     uint64_t hash = er_hash(er_hash(ER_HASH_SEED, uid.p, uid.n), version.p, version.n);
-    if (!is_wanted(run, version) || !set_add(&run->seen, hash)) {
+    if ((!is_object && !is_wanted(run, version)) || !set_add(&run->seen, hash)) {
         return;
     }
-    bool recovered = s->list_cause != ER_LIST_START;
-    if (er_stream_emit_event(s, s->doc.root, run->slot, false, recovered, &err) != ER_OK) {
+    er_status status = is_object ? list_object(run, uid, version, &err) : list_event(run, &err);
+    if (status != ER_OK) {
         er_stream_skipped(s, run->slot, "undecodable", err.msg);
         return;
     }
-    run->queued++;
-    run->queued_since++;
+    run->new_since++;
 }
 
 /* ---- pages ---- */
@@ -193,14 +197,14 @@ static int64_t token_expired(list_run *run, er_kube_answer *answer) {
     er_stream *s = run->s;
     er_counter_inc(s->metrics.lists_failed);
     run->is_incomplete = true;
-    int64_t wait = run->queued_since > 0 ? 0 : er_backoff_next(&s->backoff, 0);
+    int64_t wait = run->new_since > 0 ? 0 : er_backoff_next(&s->backoff, 0);
     free(run->cont);
     run->cont = NULL;
-    if (run->queued_since == 0) {
+    if (run->new_since == 0) {
         run->cont = answer->cont;
         answer->cont = NULL;
     }
-    run->queued_since = 0;
+    run->new_since = 0;
     ER_LOG(ER_LOG_INFO, "watch", "a list's continue token expired, the list goes on",
            ER_LS("watch", s->name), ER_LI("queued", run->queued),
            ER_LS("with", run->cont == NULL ? "a new attempt" : "the inconsistent token"));
@@ -314,10 +318,12 @@ bool er_stream_list(er_stream *s) {
     atomic_store(&s->stage, ER_STAGE_LISTING);
     bool is_whole = read_pages(&run);
     if (is_whole) {
+        s->looked_records = 0;
         if (s->options.resource->look != NULL &&
             er_stream_forget_unseen(s, &run.present, compares(&run), run.slot) > 0) {
             s->shows_gap = true;
         }
+        run.queued += s->looked_records;
         emit_gaps(&run);
         er_tracker_advance(s->tracker, er_str_of(run.version));
         er_slot_give_back(run.slot);

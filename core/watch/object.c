@@ -21,6 +21,7 @@ static void on_draft(void *arg, er_draft *draft) {
         run->is_own = true;
     }
     (void)er_stream_emit(run->s, draft, run->slot, run->version);
+    run->s->looked_records++;
 }
 
 static void remember(look_run *run, er_str uid, const er_blob *before, const er_buf *memory) {

@@ -73,7 +73,8 @@ struct er_stream {
     er_mutex point_lock; /* point, is_begun: read by the keeper's thread */
     er_point point;      /* what is stored while the tracker has no resume point of its own */
     bool is_begun;
-    bool shows_gap; /* the list under way shows that versions were missed */
+    size_t looked_records; /* made by looks; the list counts its own */
+    bool shows_gap;        /* the list under way shows that versions were missed */
 
     er_next next;
     er_list_cause list_cause;

@@ -88,7 +88,7 @@ def test_first_sight_tells_what_happened_after_the_resume_point(fake, keeping, h
     keeping.stop()
     records = fake.records("a")
     assert told(records)[1:] == [("after", "main", 4, 1)]
-    assert [(gap["cause"], gap["recovered"]) for gap in gaps(records)] == [("noState", 3)]
+    assert [(gap["cause"], gap["recovered"]) for gap in gaps(records)] == [("noState", 1)]
     assert counts(keeping.directory, fake) == {"before": 4, "after": 4, "never": 0}
 
 
@@ -179,7 +179,7 @@ def test_every_continue_token_expires(fake, keeping, hook):
     """Each attempt gains ground, tells nothing twice, and the list says that it is no single moment."""
     names = [f"p-{n:03}" for n in range(6)]
     begun(fake, keeping, hook, names=names)
-    fake.script("page-max 2\nfault page 2 of pods times 3 expire")
+    fake.script("page-max 2\nfault page 2 of pods always expire")
     away(fake, "\n".join(write(name, 2) for name in names))
     fake.wait("sink a accepted >= 13")
     fake.wait("watches open of pods >= 1")
@@ -188,6 +188,7 @@ def test_every_continue_token_expires(fake, keeping, hook):
     records = fake.records("a")[6:]
     assert sorted(told(records)) == [(name, "main", 2, 1) for name in names]
     assert [gap["cause"] for gap in gaps(records)] == ["listIncomplete"]
+    assert fake.counter("lists") == 4  # the first, and: of the restarts, without anything new, to the end
 
 
 # ---- rewind ----
