@@ -12,9 +12,9 @@
  *   BASELINE      records only of what happened later than look->since. A container: its last
  *                 restart, with delta 1, by finishedAt; by startedAt while it waits to be started
  *                 again, for that end is not counted yet. A pod that failed: by the record's time
- *   no memory     LISTED: created meanwhile, and all its restarts are news. ADDED, MODIFIED, DELETED:
- *                 remembered like a baseline, without records; a watch shows a pod that is created
- *                 before any restart, and one with restarts when it comes into the selection
+ *   no memory     LISTED: created meanwhile, and all its restarts are news. Frames: remembered
+ *                 without records, for a watch shows a pod that is created before any restart, and
+ *                 one with restarts when it comes into the selection
  *   LISTED        restarts without details set look->missed: frames would have had them
  *   DELETED       compared, then forgotten
  *   GONE          nothing to say: what was missed cannot be had

@@ -148,8 +148,7 @@ er_status er_store_write(er_store *store, const er_store_row *rows, size_t n, er
 
 er_status er_store_put_key(er_store *store, const unsigned char key[ER_STORE_KEY_BYTES],
                            er_err *err) {
-    const er_store_row own = {
-        ER_STR(META), ER_STR("key"), {(const char *)key, ER_STORE_KEY_BYTES}};
+    const er_store_row own = {ER_STR(META), ER_STR("key"), {(const char *)key, ER_STORE_KEY_BYTES}};
     er_status status = er_store_write(store, &own, 1, err);
     if (status == ER_OK) {
         memcpy(store->key, key, ER_STORE_KEY_BYTES);

@@ -99,8 +99,7 @@ static er_status list_object(list_run *run, er_str uid, er_str version, er_err *
 static er_status list_event(list_run *run, er_err *err) {
     er_stream *s = run->s;
     bool recovered = s->list_cause != ER_LIST_START;
-    er_status status =
-        er_stream_emit_event(s, s->doc.root, run->slot, false, recovered, err);
+    er_status status = er_stream_emit_event(s, s->doc.root, run->slot, false, recovered, err);
     run->queued += status == ER_OK;
     return status;
 }

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from conftest import LIMIT, gaps, point, wait_point
-from pods import container, counts, ended, restarts, rows, statuses, told, write
+from conftest import gaps, point, wait_point
+from pods import counts, ended, restarts, rows, told, write
 from test_state_damage import SANITIZED, execute
 
 PODS = {"pods": {"enabled": True}, "events": {"enabled": False}}

@@ -345,7 +345,7 @@ static void draw_write(model *m) {
     char uid[8];
     char bytes[16];
     (void)er_tracker_take(w->t, w->version, &w->taken, &w->clears);
-    int point = atoi(w->version);
+    int point = (int)strtol(w->version, NULL, 10);
     bool good = draw(m, 3) > 0;
     if (good && w->clears) {
         memset(m->file, 0, sizeof m->file);
@@ -355,7 +355,7 @@ static void draw_write(model *m) {
         const er_blob *found = er_blobs_get(&w->taken, er_str_of(uid));
         if (found != NULL) {
             (void)snprintf(bytes, sizeof bytes, "%.*s", (int)found->bytes.n, found->bytes.p);
-            m->file[i] = found->is_forgotten ? 0 : atoi(bytes);
+            m->file[i] = found->is_forgotten ? 0 : (int)strtol(bytes, NULL, 10);
         }
         assert_int_equal(m->file[i], m->at[point][i]);
     }
