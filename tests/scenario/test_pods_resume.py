@@ -301,9 +301,9 @@ def test_a_damaged_row(fake, keeping, hook, what):
     """That stream alone is void; Events go on from their point."""
     both = {"pods": {"enabled": True}}
     fake.script("put web.1")
-    begun_with = {"watch": both}
     fake.script("put pods/web\nput pods/db")
-    start(fake, keeping, hook, **begun_with)
+    start(fake, keeping, hook, watch=both)
+    fake.wait("watches open of events >= 1")
     fake.script(write("web", 1) + "\nput web.2")
     settled(fake, keeping)
     wait_point(keeping.directory, mark="resume", version=str(fake.state()["version"]))
@@ -311,7 +311,7 @@ def test_a_damaged_row(fake, keeping, hook, what):
     uid = next(iter(rows(keeping.directory)))
     execute(keeping.directory / "state.db", DAMAGE[what].format(uid=uid))
     fake.script(write("web", 3) + "\nput web.3")
-    one = start(fake, keeping, hook, **begun_with)
+    one = start(fake, keeping, hook, watch=both)
     fake.wait("sink a accepted >= 5")
     settled(fake, keeping)
     fake.script(write("web", 4))
