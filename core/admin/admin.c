@@ -13,7 +13,7 @@
 #define TIMEOUT_S       10
 #define REQUEST_MAX     (16 * 1024) /* memory of one connection: request line and headers */
 #define HEART_STALE_MS  60000
-#define METRICS_MAX     (16u << 20)
+#define METRICS_MAX     (64u << 20)
 #define TEXT_PLAIN      "text/plain; charset=utf-8"
 #define TEXT_METRICS    "text/plain; version=0.0.4; charset=utf-8"
 

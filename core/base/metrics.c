@@ -59,6 +59,8 @@ struct er_metrics {
         void *arg;
     } hooks[HOOKS_MAX];
     size_t hooks_n;
+    void (*put)(void *arg, er_buf *out);
+    void *put_arg;
 };
 
 er_metrics *er_metrics_new(void) {
@@ -115,11 +117,11 @@ static bool name_is_legal(const char *name) {
 }
 
 /* Label values may hold anything in UTF-8; backslash, quote and line feed are escaped. */
-static void put_label_value(er_buf *out, er_str value) {
+void er_metrics_put_value(er_buf *out, er_str value) {
     for (size_t i = 0; i < value.n;) {
         size_t step = er_utf8_len(value.p + i, value.n - i);
         char c = value.p[i];
-        if (step == 0) {
+        if (step == 0 || c == '\0') { /* NUL ends a scrape for some that read it */
             er_buf_puts(out, "\xef\xbf\xbd");
         } else if (c == '\n') {
             er_buf_puts(out, "\\n");
@@ -142,7 +144,7 @@ static char *labels_text(const char *const *labels) {
         er_buf_puts(&out, i > 0 ? "," : "");
         er_buf_puts(&out, labels[i]);
         er_buf_puts(&out, "=\"");
-        put_label_value(&out, er_str_of(labels[i + 1]));
+        er_metrics_put_value(&out, er_str_of(labels[i + 1]));
         er_buf_putc(&out, '"');
     }
     ER_ASSERT(er_buf_status(&out) == ER_OK);
@@ -241,6 +243,14 @@ void er_metrics_on_render(er_metrics *m, void (*hook)(void *arg), void *arg) {
     m->hooks[m->hooks_n].run = hook;
     m->hooks[m->hooks_n].arg = arg;
     m->hooks_n++;
+    er_unlock(&m->lock);
+}
+
+void er_metrics_append(er_metrics *m, void (*put)(void *arg, er_buf *out), void *arg) {
+    er_lock(&m->lock);
+    ER_ASSERT(m->put == NULL);
+    m->put = put;
+    m->put_arg = arg;
     er_unlock(&m->lock);
 }
 
@@ -428,5 +438,8 @@ void er_metrics_render(er_metrics *m, er_buf *out) {
         put_family(out, f);
     }
     er_unlock(&m->lock);
+    if (m->put != NULL) { /* set before the first rendering */
+        m->put(m->put_arg, out);
+    }
     er_unlock(&m->render_lock);
 }

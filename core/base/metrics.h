@@ -42,6 +42,11 @@ void er_histogram_observe(er_histogram *h, double v);
 /* hook runs at the start of each rendering, one rendering at a time: to set cells from state that
  * must be read under one lock. */
 void er_metrics_on_render(er_metrics *m, void (*hook)(void *arg), void *arg);
+/* put writes whole families of its own behind the registry's. One for each registry. */
+void er_metrics_append(er_metrics *m, void (*put)(void *arg, er_buf *out), void *arg);
 void er_metrics_render(er_metrics *m, er_buf *out);
+
+/* A label's value as the format wants it between its quotes; what is no UTF-8 becomes U+FFFD. */
+void er_metrics_put_value(er_buf *out, er_str value);
 
 #endif
