@@ -20,7 +20,7 @@
 typedef struct past {
     bool known;
     er_str uid, version, name, namespace_, revision;
-    int64_t generation;
+    int64_t generation, actual;
     er_time managed; /* newest time of managedFields */
     bool redacted;   /* the object */
     bool ignored;
@@ -31,6 +31,7 @@ typedef struct past {
 typedef struct present {
     er_str uid, version, name, namespace_, revision;
     int64_t generation; /* -1: none */
+    int64_t actual;     /* replicas */
     er_owner newest;    /* of managedFields */
     bool ignored;
 } present;
@@ -45,6 +46,7 @@ typedef struct view {
     er_buf like_text;           /* one of them as the other is: with secrets hidden */
     const er_json *object;      /* the normal object, parsed when it is needed */
     er_buf message, fields;
+    er_deployment_shown shown;
 } view;
 
 /* ---- memory ---- */
@@ -63,7 +65,7 @@ static void read_past(view *v) {
     er_buf_put_str(&v->past_text, v->look->remembered);
     er_err err;
     past *p = &v->past;
-    p->generation = -1;
+    p->generation = p->actual = -1;
     p->rollout.started = p->rollout.change.time = p->managed = ER_TIME_NONE;
     if (v->past_text.len == 0 ||
         er_json_parse(&v->past_doc, v->past_text.p, v->past_text.len, &err) != ER_OK) {
@@ -76,6 +78,7 @@ static void read_past(view *v) {
     p->namespace_ = er_json_get_str(root, "namespace");
     p->revision = er_json_get_str(root, "revision");
     p->generation = int_or(er_json_get(root, "generation"), -1);
+    p->actual = int_or(er_json_get(root, "actual"), -1);
     p->managed = time_of(er_json_get(root, "managed"));
     p->redacted = er_json_is_true(er_json_get(root, "redacted"));
     p->ignored = er_json_is_true(er_json_get(root, "ignored"));
@@ -97,6 +100,9 @@ static void write_memory(const view *v, const er_rollout *rollout) {
     er_jw_kstr_opt(&w, "revision", v->now.revision);
     if (v->now.generation >= 0) {
         er_jw_kint(&w, "generation", v->now.generation);
+    }
+    if (v->look->saw != NULL) {
+        er_jw_kint(&w, "actual", v->now.actual);
     }
     er_jw_ktime_opt(&w, "managed", v->now.newest.time);
     if (v->options->redact) {
@@ -254,6 +260,7 @@ static void emit_created(view *v) {
     er_draft draft;
     er_record *rec = &draft.rec;
     fill_change(v, NULL, v->object, &draft);
+    v->shown.change = ER_SHOWN_ADDED;
     rec->change.operation = ER_STR("created");
     rec->change.cause = er_tree_text(er_json_get(annotations_of(v->object), CHANGE_CAUSE));
     rec->reason = ER_STR("Created");
@@ -268,6 +275,7 @@ static void emit_deleted(view *v, const er_json *before) {
     er_draft draft;
     bool is_gone = v->look->sight == ER_SIGHT_GONE;
     fill_change(v, before, NULL, &draft);
+    v->shown.change = ER_SHOWN_DELETED;
     draft.rec.change.operation = ER_STR("deleted");
     if (!v->past.known) {
         draft.rec.change.generation_old = v->now.generation;
@@ -395,6 +403,10 @@ static er_status update(view *v, er_rollout *rollout, er_err *err) {
     }
     bool is_wanted = v->options->families == 0 || (change.families & v->options->families) != 0;
     bool has_record = status == ER_OK && change.n > 0 && is_wanted;
+    if (status == ER_OK && change.n > 0) {
+        v->shown.change = ER_SHOWN_MODIFIED;
+        v->shown.families = change.families;
+    }
     if (has_record) {
         emit_updated(v, &change);
     }
@@ -441,6 +453,7 @@ static er_status read_present(view *v, er_err *err) {
         .namespace_ = er_json_get_str(meta, "namespace"),
         .revision = er_json_get_str(annotations, REVISION),
         .generation = int_or(er_json_get(meta, "generation"), -1),
+        .actual = int_or(er_json_path(object, "status", "replicas"), 0), /* 0 is left out */
         .newest = er_owner_newest(object),
         .ignored = er_str_eqc(er_json_get_str(annotations, IGNORE), "true"),
     };
@@ -494,6 +507,34 @@ static er_status look_present(view *v, er_err *err) {
     return status;
 }
 
+/* What is there, or was when it is remembered only. */
+static void show(view *v, const er_json *object, bool is_there) {
+    bool is_past = v->look->object == NULL;
+    er_deployment_shown *shown = &v->shown;
+    shown->uid = is_past ? v->past.uid : v->now.uid;
+    shown->name = is_past ? v->past.name : v->now.name;
+    shown->namespace_ = is_past ? v->past.namespace_ : v->now.namespace_;
+    shown->is_there = is_there;
+    if (is_there) {
+        shown->desired = replicas_of(object);
+        shown->actual = is_past ? v->past.actual : v->now.actual;
+        shown->max = max_of(v, object, shown->namespace_, shown->name);
+    }
+    v->look->saw(v->look->arg, shown);
+}
+
+void er_deployment_recall(const er_deployment_options *options, er_look *look) {
+    view v = {.options = options, .look = look};
+    er_json_doc_init(&v.past_doc);
+    er_buf_init(&v.past_text, look->remembered.n + 1);
+    read_past(&v);
+    if (v.past.known && !v.past.ignored) {
+        show(&v, v.past.object, true);
+    }
+    er_json_doc_fini(&v.past_doc);
+    er_buf_fini(&v.past_text);
+}
+
 er_status er_deployment_look(const er_deployment_options *options, er_look *look, er_err *err) {
     view v = {.options = options, .look = look};
     er_status status = ER_OK;
@@ -512,6 +553,10 @@ er_status er_deployment_look(const er_deployment_options *options, er_look *look
         status = look_present(&v, err);
     } else if (v.past.known && !v.past.ignored) {
         emit_deleted(&v, v.past.object);
+    }
+    if (status == ER_OK && look->saw != NULL && (look->object != NULL || v.past.known)) {
+        show(&v, look->object,
+             look->object != NULL && look->sight != ER_SIGHT_DELETED && !v.now.ignored);
     }
     if (status != ER_OK) {
         er_buf_clear(look->memory);

@@ -33,4 +33,8 @@ typedef struct er_deployment_options {
  * look->memory is as it was remembered. */
 er_status er_deployment_look(const er_deployment_options *options, er_look *look, er_err *err);
 
+/* What look->remembered says of the Deployment, for look->saw; its actual replicas are known when
+ * the look that was remembered had a saw. No record, no memory. Nothing when it cannot be read. */
+void er_deployment_recall(const er_deployment_options *options, er_look *look);
+
 #endif

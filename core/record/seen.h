@@ -11,6 +11,7 @@
 #define ER_RECORD_SEEN_H
 
 #include "record/event.h"
+#include "record/fields.h"
 
 typedef enum er_sight {
     ER_SIGHT_BASELINE, /* the first look at all there is: remembered, and as a rule no record */
@@ -22,6 +23,16 @@ typedef enum er_sight {
     ER_SIGHT_GONE,   /* remembered, and not in such a list: there is no object */
 } er_sight;
 
+/* What one look saw of a Deployment, for metrics: also of changes that made no record, since their
+ * families are not among those wanted. */
+typedef struct er_deployment_shown {
+    er_str uid, namespace_, name;
+    enum { ER_SHOWN_SAME, ER_SHOWN_ADDED, ER_SHOWN_MODIFIED, ER_SHOWN_DELETED } change;
+    er_families families;         /* MODIFIED */
+    bool is_there;                /* false: gone, or it opted out */
+    int64_t desired, actual, max; /* replicas, if it is there; -1: not known, none */
+} er_deployment_shown;
+
 typedef struct er_look {
     er_sight sight;
     const er_json *object; /* NULL: GONE */
@@ -31,6 +42,8 @@ typedef struct er_look {
     bool recovered; /* the records come from a list after a gap */
     void *arg;
     void (*emit)(void *arg, er_draft *draft); /* zero or more times, in order */
+    /* Optional: called once at the end of a look at a Deployment that succeeded. */
+    void (*saw)(void *arg, const er_deployment_shown *shown);
     bool missed;    /* set when the object shows that versions of it were not seen */
     er_buf *memory; /* cleared and filled; left empty: forget the object */
 } er_look;
