@@ -17,6 +17,7 @@ struct er_router {
     const er_app_config *config;
     const er_route_table *table;
     er_metrics *metrics;
+    er_workload_metrics *workloads; /* NULL: no resource has any */
     er_hearts hearts;
     er_kube_config *kube;
     er_identity *identity;
@@ -57,6 +58,7 @@ static er_status make_sinks(er_router *r, er_err *err) {
 static er_status make_stream(er_router *r, const er_resource *resource, const char *namespace_,
                              er_err *err) {
     const er_watch_settings *watch = &r->config->watch;
+    bool has_metrics = resource->has_metrics != NULL && resource->has_metrics(watch);
     er_stream_options options = {
         .resource = resource,
         .label_selector = resource->label_selector == NULL ? NULL : resource->label_selector(watch),
@@ -70,6 +72,7 @@ static er_status make_stream(er_router *r, const er_resource *resource, const ch
         .deliveries = r->deliveries,
         .deliveries_n = r->deliveries_n,
         .metrics = r->metrics,
+        .workloads = has_metrics ? r->workloads : NULL,
         .hearts = &r->hearts,
     };
     er_status status = er_stream_new(&options, &r->streams[r->streams_n], err);
@@ -166,6 +169,9 @@ er_status er_router_new(const er_app_config *config, const er_route_table *table
         r->flow = er_flow_new(table, r->deliveries, r->deliveries_n, r->metrics);
         r->notices =
             er_notices_new(r->flow, r->deliveries, r->deliveries_n, r->identity, r->metrics);
+        if (config->watch.deployments.metrics || config->watch.pods.metrics) {
+            r->workloads = er_workload_metrics_new((size_t)config->watch.max_series, r->metrics);
+        }
         status = make_streams(r, err);
     }
     if (status != ER_OK) {
@@ -331,6 +337,7 @@ bool er_router_free(er_router *r) {
     er_flow_free(r->flow);
     er_identity_free(r->identity);
     er_kube_config_free(r->kube);
+    er_workload_metrics_free(r->workloads);
     er_metrics_free(r->metrics);
     free(r);
     return true;

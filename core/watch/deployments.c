@@ -85,6 +85,12 @@ const er_field er_deployments_rows[] = {
      .elem_size = sizeof(er_max_replicas),
      .help = "More replicas than this make the change a Warning; the first that matches counts, "
              "else the annotation eventrouter.io/max-replicas."},
+    {.key = "metrics",
+     .type = ER_FIELD_BOOL,
+     .offset = D(metrics),
+     .def = "false",
+     .help = "Workload metrics at /metrics: deployment_events_total, and the gauges "
+             "deployment_replicas_desired, _actual and _max. Changes count whatever fields says."},
     {.key = NULL},
 };
 
@@ -209,4 +215,26 @@ er_status er_deployments_look(void *self, er_look *look, er_err *err) {
         return ER_OK;
     }
     return er_deployment_look(&d->options, look, err);
+}
+
+/* ---- recalling ---- */
+
+typedef struct recall {
+    const deployments *d;
+    er_look *look;
+} recall;
+
+/* The settings may have changed since it was remembered. */
+static void on_recalled(void *arg, const er_deployment_shown *shown) {
+    const recall *r = arg;
+    if (is_wanted(r->d, shown->name)) {
+        r->look->saw(r->look->arg, shown);
+    }
+}
+
+void er_deployments_recall(void *self, er_look *look) {
+    const deployments *d = self;
+    recall r = {d, look};
+    er_look inner = {.remembered = look->remembered, .saw = on_recalled, .arg = &r};
+    er_deployment_recall(&d->options, &inner);
 }

@@ -18,6 +18,7 @@ typedef struct er_deployments_settings {
     er_cfg_strings names, fields, ignore;
     int diff; /* er_change_form */
     bool redact_env;
+    bool metrics;
     er_cfg_list max_replicas; /* of er_max_replicas */
 } er_deployments_settings;
 
@@ -28,5 +29,6 @@ extern const er_field er_deployments_rows[];
 void *er_deployments_new(const er_deployments_settings *settings, er_str key);
 void er_deployments_free(void *self);
 er_status er_deployments_look(void *self, er_look *look, er_err *err);
+void er_deployments_recall(void *self, er_look *look); /* see er_deployment_recall */
 
 #endif

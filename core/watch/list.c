@@ -175,6 +175,7 @@ static void take_page(list_run *run, const er_kube_page *page) {
     forget_old_versions(run);
     if (run->cont == NULL) { /* the first page of an attempt */
         er_blobs_fini(&run->present);
+        s->round++;
     }
     if (run->first_version[0] == '\0') {
         memcpy(run->first_version, page->version, ER_VERSION_MAX);
@@ -323,6 +324,9 @@ bool er_stream_list(er_stream *s) {
             s->shows_gap = true;
         }
         run.queued += s->looked_records;
+        if (s->options.workloads != NULL) {
+            er_workload_metrics_listed(s->options.workloads, s, s->round);
+        }
         emit_gaps(&run);
         er_tracker_advance(s->tracker, er_str_of(run.version));
         er_slot_give_back(run.slot);

@@ -20,8 +20,24 @@ static void on_draft(void *arg, er_draft *draft) {
         run->slot = er_tracker_open(run->s->tracker, run->version);
         run->is_own = true;
     }
+    if (run->s->options.workloads != NULL && draft->rec.kind == ER_KIND_RESTART) {
+        er_workload_metrics_restart(run->s->options.workloads, &draft->rec);
+    }
     (void)er_stream_emit(run->s, draft, run->slot, run->version);
     run->s->looked_records++;
+}
+
+static void on_shown(void *arg, const er_deployment_shown *shown) {
+    const look_run *run = arg;
+    er_workload_metrics_deployment(run->s->options.workloads, run->s, run->s->round, shown);
+}
+
+void er_stream_recall(er_stream *s, er_str memory) {
+    look_run run = {.s = s};
+    if (s->options.workloads != NULL && s->options.resource->recall != NULL) {
+        er_look look = {.remembered = memory, .arg = &run, .saw = on_shown};
+        s->options.resource->recall(s->made, &look);
+    }
 }
 
 static void remember(look_run *run, er_str uid, const er_blob *before, const er_buf *memory) {
@@ -58,6 +74,7 @@ er_status er_stream_look(er_stream *s, er_sight sight, const er_json *object, er
         .recovered = sight == ER_SIGHT_LISTED || sight == ER_SIGHT_GONE,
         .arg = &run,
         .emit = on_draft,
+        .saw = s->options.workloads == NULL ? NULL : on_shown,
         .memory = &memory,
     };
     er_status status = s->options.resource->look(s->made, &look, err);

@@ -20,6 +20,10 @@ static const char *pods_selector(const er_watch_settings *settings) {
     return settings->pods.label_selector;
 }
 
+static bool pods_metrics(const er_watch_settings *settings) {
+    return settings->pods.metrics;
+}
+
 static er_status look_at_pod(void *made, er_look *look, er_err *err) {
     return er_pod_look(made, look, err);
 }
@@ -31,6 +35,7 @@ static const er_resource pods = {
     .is_enabled = pods_enabled,
     .label_selector = pods_selector,
     .look = look_at_pod,
+    .has_metrics = pods_metrics,
 };
 
 /* ---- Deployments ---- */
@@ -41,6 +46,10 @@ static bool deployments_enabled(const er_watch_settings *settings) {
 
 static const char *deployments_selector(const er_watch_settings *settings) {
     return settings->deployments.label_selector;
+}
+
+static bool deployments_metrics(const er_watch_settings *settings) {
+    return settings->deployments.metrics;
 }
 
 static void *make_deployments(const er_watch_settings *settings, er_str key) {
@@ -57,6 +66,8 @@ static const er_resource deployments = {
     .make = make_deployments,
     .free = er_deployments_free,
     .look = er_deployments_look,
+    .has_metrics = deployments_metrics,
+    .recall = er_deployments_recall,
 };
 
 const er_resource *const er_resources[] = {&events, &deployments, &pods, NULL};

@@ -24,6 +24,9 @@ typedef struct er_resource {
     void (*free)(void *made);
     /* NULL: Events. made: NULL without make. */
     er_status (*look)(void *made, er_look *look, er_err *err);
+    bool (*has_metrics)(const struct er_watch_settings *settings); /* NULL: none */
+    /* Optional, for metrics: look->saw gets what look->remembered says. */
+    void (*recall)(void *made, er_look *look);
 } er_resource;
 
 extern const er_resource *const er_resources[]; /* NULL at the end */

@@ -41,6 +41,7 @@ static void found_object(void *arg, er_str key, er_str value) {
     er_blob *blob = er_blob_new(key, value);
     er_tracker_found(s->tracker, er_blob_ref(blob));
     er_blobs_put(&s->memory, blob);
+    er_stream_recall(s, blob->bytes);
 }
 
 static void start_resumed(er_stream *s, const er_point *found) {

@@ -52,6 +52,11 @@ static const er_field pods_rows[] = {
      .offset = W(pods.label_selector),
      .max = 4096,
      .help = "Sent to the API server, such as team=payments."},
+    {.key = "metrics",
+     .type = ER_FIELD_BOOL,
+     .offset = W(pods.metrics),
+     .def = "false",
+     .help = "Workload metrics at /metrics: container_restarts_total."},
     {.key = NULL},
 };
 
@@ -86,6 +91,14 @@ const er_field er_watch_rows[] = {
      .type = ER_FIELD_STRUCT,
      .rows = pods_rows,
      .help = "Container restarts, and pods that fail or are evicted: records of kind restart."},
+    {.key = "maxSeries",
+     .type = ER_FIELD_INT,
+     .offset = W(max_series),
+     .def = "10000",
+     .min = 1,
+     .max = 100000,
+     .help = "The most series of all workload metrics together; updates that find no room are "
+             "counted in eventrouter_workload_series_overflow_total."},
     {.key = NULL},
 };
 

@@ -74,6 +74,7 @@ struct er_stream {
     er_point point;      /* what is stored while the tracker has no resume point of its own */
     bool is_begun;
     size_t looked_records; /* made by looks; the list counts its own */
+    uint64_t round;        /* of lists, for workload metrics */
     bool shows_gap;        /* the list under way shows that versions were missed */
 
     er_next next;
@@ -125,6 +126,8 @@ void er_stream_skipped(er_stream *s, er_slot *slot, const char *cause, const cha
  * object is not usable. */
 er_status er_stream_look(er_stream *s, er_sight sight, const er_json *object, er_str uid,
                          er_slot *slot, er_str version, er_err *err);
+/* What is remembered from before the start, for metrics. */
+void er_stream_recall(er_stream *s, er_str memory);
 /* The frame's part of it. */
 void er_stream_object_frame(er_stream *s, er_frame_type type, const er_json *object);
 /* At the end of a list: `seen` holds the uids of its last attempt. compares: those that are missing

@@ -25,6 +25,7 @@
 #include "watch/deployments.h"
 #include "watch/flow.h"
 #include "watch/resource.h"
+#include "watch/workload_metrics.h"
 
 typedef enum er_start_from { ER_START_BEGINNING, ER_START_NOW } er_start_from;
 
@@ -42,7 +43,9 @@ typedef struct er_watch_settings { /* watch: */
     struct {
         bool enabled;
         char *label_selector;
+        bool metrics;
     } pods;
+    int64_t max_series; /* of the workload metrics */
 } er_watch_settings;
 extern const er_field er_watch_rows[];
 er_status er_watch_check(const void *settings, er_err *err); /* for check_struct */
@@ -69,6 +72,7 @@ typedef struct er_stream_options {
     er_delivery *const *deliveries; /* for the labels of blocked time */
     size_t deliveries_n;
     er_metrics *metrics;
+    er_workload_metrics *workloads; /* NULL: this resource has none */
     er_hearts *hearts;
 } er_stream_options;
 
