@@ -175,7 +175,6 @@ static void take_page(list_run *run, const er_kube_page *page) {
     forget_old_versions(run);
     if (run->cont == NULL) { /* the first page of an attempt */
         er_blobs_fini(&run->present);
-        s->round++;
     }
     if (run->first_version[0] == '\0') {
         memcpy(run->first_version, page->version, ER_VERSION_MAX);
@@ -315,6 +314,7 @@ bool er_stream_list(er_stream *s) {
     }
     run.slot = er_tracker_open(s->tracker, (er_str){0});
     s->shows_gap = false;
+    s->round++; /* not anew with each attempt: what one has had the next ones pass over */
     atomic_store(&s->stage, ER_STAGE_LISTING);
     bool is_whole = read_pages(&run);
     if (is_whole) {
