@@ -142,7 +142,8 @@ def test_containers(fake, router, hook):
         modify pods/web-abc-1 namespace=shop {pod_status(8, "OOMKilled")}
         modify pods/web-abc-1 namespace=shop {pod_status(11, "Error", "CrashLoopBackOff")}
         modify pods/bare namespace=shop {pod_status(2, None, "CrashLoopBackOff")}
-        put pods/gone namespace=shop status.phase=Failed status.reason=Evicted
+        put pods/gone namespace=shop
+        modify pods/gone namespace=shop status.phase=Failed status.reason=Evicted
         put pods/init namespace=shop {pod_status(0, None, None, "initContainerStatuses", "set-up")}
         modify pods/init namespace=shop {pod_status(1, "Completed", None, "initContainerStatuses", "set-up")}
         """)
