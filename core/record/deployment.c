@@ -66,7 +66,8 @@ static void read_past(view *v) {
     er_err err;
     past *p = &v->past;
     p->generation = p->actual = -1;
-    p->rollout.started = p->rollout.change.time = p->managed = ER_TIME_NONE;
+    p->managed = p->rollout.started = p->rollout.change.time = p->rollout.change.stale =
+        ER_TIME_NONE;
     if (v->past_text.len == 0 ||
         er_json_parse(&v->past_doc, v->past_text.p, v->past_text.len, &err) != ER_OK) {
         return;
@@ -350,11 +351,13 @@ static void emit_updated(view *v, const er_change *change) {
 }
 
 static void expect_rollout(const view *v, bool has_record, er_rollout *rollout) {
-    er_rollout_change change = {.generation = v->now.generation, .time = v->now.newest.time};
+    bool is_newer = v->now.newest.time > v->past.managed; /* a removal leaves no entry */
+    er_rollout_change change = {.generation = v->now.generation,
+                                .time = is_newer ? v->now.newest.time : ER_TIME_NONE};
     if (has_record) {
         (void)make_id(v->now.uid, v->now.version, "", change.id);
     }
-    er_rollout_expect(rollout, &change);
+    er_rollout_expect(rollout, &change, v->look->object);
 }
 
 /* ---- looks ---- */

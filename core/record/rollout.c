@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NO_CHANGE                                                                                  \
+    { .time = ER_TIME_NONE, .stale = ER_TIME_NONE }
+
 /* What one version of the object says. */
 typedef struct status {
     int64_t generation, observed;
@@ -63,18 +66,26 @@ static bool is_complete(const status *s) {
            s->available == s->updated;
 }
 
+/* The condition is from before the change that is carried out. The controller renews it when it
+ * makes a ReplicaSet or replicas come and go, not when it merely goes back to a ReplicaSet. */
+static bool is_stale(const er_rollout_change *change, const status *s) {
+    return s->time != ER_TIME_NONE && (s->time < change->time || s->time == change->stale);
+}
+
 void er_rollout_baseline(er_rollout *rollout, const er_json *object) {
     status s = status_of(object);
     bool is_settled = s.reason.n == 0 || er_str_eqc(s.reason, "NewReplicaSetAvailable") ||
                       er_str_eqc(s.reason, "DeploymentPaused") ||
                       er_str_eqc(s.reason, "DeploymentResumed");
-    *rollout = (er_rollout){.started = ER_TIME_NONE, .change = {.time = ER_TIME_NONE}};
+    *rollout = (er_rollout){.started = ER_TIME_NONE, .change = NO_CHANGE};
     rollout->open = !is_settled && !is_complete(&s);
     rollout->paused = er_str_eqc(s.reason, "DeploymentPaused");
     rollout->stuck = rollout->open && er_str_eqc(s.progress, "False");
 }
 
-void er_rollout_expect(er_rollout *rollout, const er_rollout_change *change) {
+void er_rollout_expect(er_rollout *rollout, er_rollout_change *change, const er_json *object) {
+    status s = status_of(object);
+    change->stale = s.observed < change->generation ? s.time : ER_TIME_NONE;
     if (rollout->pending_n == ER_ROLLOUT_PENDING_MAX) {
         rollout->pending_n--;
         memmove(rollout->pending, rollout->pending + 1,
@@ -122,7 +133,23 @@ static void put_message(const teller *t, const er_rollout_part *part, er_str tex
                 (long long)t->status->available);
 }
 
-static void tell(const teller *t, const char *state, const char *reason, const char *suffix) {
+/* A start that the condition does not tell happened with the change. */
+static void put_time(const teller *t, bool is_start, er_record *rec) {
+    const er_rollout_change *change = &t->rollout->change;
+    bool is_stale_ = is_stale(change, t->status);
+    rec->time = t->observed;
+    rec->time_source = ER_STR("observed");
+    if (t->status->time != ER_TIME_NONE && !is_stale_) {
+        rec->time = t->status->time;
+        rec->time_source = ER_STR("conditions.lastUpdateTime");
+    } else if (is_stale_ && is_start && change->time != ER_TIME_NONE) {
+        rec->time = change->time;
+        rec->time_source = ER_STR("managedFields.time");
+    }
+}
+
+/* Returns the record's time. */
+static er_time tell(const teller *t, const char *state, const char *reason, const char *suffix) {
     const status *s = t->status;
     bool is_stuck = strcmp(state, "stuck") == 0;
     bool is_complete_ = strcmp(state, "complete") == 0;
@@ -139,9 +166,7 @@ static void tell(const teller *t, const char *state, const char *reason, const c
     rec->severity = is_stuck ? ER_SEVERITY_ERROR : ER_SEVERITY_INFO;
     rec->type = is_stuck ? ER_STR("Warning") : ER_STR("Normal");
     rec->reason = er_str_of(reason);
-    rec->time = s->time == ER_TIME_NONE ? t->observed : s->time;
-    rec->time_source =
-        s->time == ER_TIME_NONE ? ER_STR("observed") : ER_STR("conditions.lastUpdateTime");
+    put_time(t, strcmp(state, "started") == 0, rec);
     er_time started = t->rollout->started;
     rec->rollout = (er_rollout_part){
         .state = er_str_of(state),
@@ -160,9 +185,11 @@ static void tell(const teller *t, const char *state, const char *reason, const c
     };
     put_message(t, &rec->rollout, rec->rollout.message, &message);
     rec->message = er_buf_str(&message);
+    er_time time = rec->time;
     t->emit(t->arg, &draft, suffix);
     er_buf_fini(&text);
     er_buf_fini(&message);
+    return time;
 }
 
 /* The changes that the controller has seen become the open rollout; false: there is none. */
@@ -179,7 +206,7 @@ static bool start(er_rollout *r, const status *s) {
     memmove(r->pending, r->pending + seen, r->pending_n * sizeof r->pending[0]);
     r->open = true;
     r->stuck = false;
-    r->started = s->time;
+    r->started = ER_TIME_NONE;
     return true;
 }
 
@@ -190,20 +217,20 @@ void er_rollout_look(er_rollout *rollout, const er_json *object, er_time observe
     bool was_paused = rollout->paused;
     rollout->paused = er_str_eqc(s.reason, "DeploymentPaused");
     if (rollout->paused && !was_paused) {
-        tell(&t, "paused", "RolloutPaused", "rp");
+        (void)tell(&t, "paused", "RolloutPaused", "rp");
     }
     if (start(rollout, &s)) {
-        tell(&t, "started", "RolloutStarted", "rs");
+        er_time started = tell(&t, "started", "RolloutStarted", "rs");
+        rollout->started = s.time == ER_TIME_NONE ? ER_TIME_NONE : started;
     }
-    /* A condition from before the change speaks of the rollout before. */
-    bool failed = rollout->open && er_str_eqc(s.progress, "False") &&
-                  (s.time == ER_TIME_NONE || s.time >= rollout->change.time);
+    bool failed =
+        rollout->open && er_str_eqc(s.progress, "False") && !is_stale(&rollout->change, &s);
     if (failed && !rollout->stuck) {
-        tell(&t, "stuck", "RolloutStuck", "rk");
+        (void)tell(&t, "stuck", "RolloutStuck", "rk");
     }
     rollout->stuck = failed;
     if (rollout->open && !s.pauses && is_complete(&s)) {
-        tell(&t, "complete", "RolloutComplete", "rc");
+        (void)tell(&t, "complete", "RolloutComplete", "rc");
         rollout->open = rollout->stuck = false;
     }
 }
@@ -215,6 +242,7 @@ static void write_change(const er_rollout_change *change, er_jw *w) {
     er_jw_kstr_opt(w, "id", er_str_of(change->id));
     er_jw_kint(w, "generation", change->generation);
     er_jw_ktime_opt(w, "time", change->time);
+    er_jw_ktime_opt(w, "stale", change->stale);
     er_jw_object_end(w);
 }
 
@@ -226,6 +254,9 @@ static er_rollout_change read_change(const er_json *node) {
     }
     if (!er_time_parse(er_json_get_str(node, "time"), &change.time)) {
         change.time = ER_TIME_NONE;
+    }
+    if (!er_time_parse(er_json_get_str(node, "stale"), &change.stale)) {
+        change.stale = ER_TIME_NONE;
     }
     return change;
 }

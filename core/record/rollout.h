@@ -12,7 +12,8 @@
 typedef struct er_rollout_change { /* one that touched the pod template */
     char id[ER_ID_MAX];            /* of its record; "": it made none */
     int64_t generation;
-    er_time time;
+    er_time time;  /* as managedFields tell it, or ER_TIME_NONE */
+    er_time stale; /* of the condition that spoke of the rollout before, or ER_TIME_NONE */
 } er_rollout_change;
 
 typedef struct er_rollout {
@@ -26,9 +27,9 @@ typedef struct er_rollout {
 /* object: as the API server sent it. What is going on at the first look, without a record. */
 void er_rollout_baseline(er_rollout *rollout, const er_json *object);
 
-/* A change of the template: a rollout starts when the controller has seen it. The oldest of more
- * than ER_ROLLOUT_PENDING_MAX is forgotten. */
-void er_rollout_expect(er_rollout *rollout, const er_rollout_change *change);
+/* A change of the template, first seen in object: a rollout starts when the controller has seen it,
+ * too. The oldest of more than ER_ROLLOUT_PENDING_MAX is forgotten. change->stale is set here. */
+void er_rollout_expect(er_rollout *rollout, er_rollout_change *change, const er_json *object);
 
 /* One version of the object. emit gets drafts with everything of kind rollout, and time and
  * message; 0 to 4 of them. suffix: that of the id, "rs". */

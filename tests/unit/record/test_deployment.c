@@ -217,6 +217,7 @@ typedef struct step {
     const char
         *condition; /* "True NewReplicaSetAvailable 05": of Progressing, with seconds; NULL: none */
     const char *expected; /* "REASON/version-suffix/version of changeId/duration" each */
+    int managed;          /* second of managedFields; 0: the generation's */
 } step;
 
 static char *object_of(const step *s) {
@@ -228,7 +229,8 @@ static char *object_of(const step *s) {
         "\"resourceVersion\":\"%d\",\"generation\":%d,\"managedFields\":[{\"manager\":\"m\","
         "\"time\":\"2026-01-02T03:00:%02dZ\"}]},\"spec\":{\"replicas\":3,%s\"template\":{\"spec\":"
         "{\"containers\":[{\"name\":\"c\",\"image\":\"%s\"}]}}},\"status\":{",
-        s->version, s->generation, s->generation, s->paused ? "\"paused\":true," : "", s->image);
+        s->version, s->generation, s->managed > 0 ? s->managed : s->generation,
+        s->paused ? "\"paused\":true," : "", s->image);
     if (s->observed > 0) {
         er_buf_putf(&out, "\"observedGeneration\":%d,", s->observed);
     }
@@ -367,7 +369,19 @@ static void test_rollouts(void **state) {
         {M, 5, 2, 2, "b", false, 1, 4, 2, EXCEEDED(15), ""},
         {M, 6, 20, 2, "a", false, 1, 4, 3, EXCEEDED(15), "ImageChanged/6"},
         {M, 7, 20, 20, "a", false, 2, 4, 3, EXCEEDED(15), "RolloutStarted/7-rs/6"},
-        {M, 8, 20, 20, "a", false, 3, 3, 3, AVAILABLE(25), "RolloutComplete/8-rc/6/10"});
+        {M, 8, 20, 20, "a", false, 3, 3, 3, AVAILABLE(25), "RolloutComplete/8-rc/6/5"});
+    RUN("undone by a removal, which leaves no entry: not stuck, and no time is told", base,
+        {M, 2, 2, 1, "b", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/2"},
+        {M, 3, 2, 2, "b", false, 1, 4, 3, CREATED(5), "RolloutStarted/3-rs/2"},
+        {M, 4, 2, 2, "b", false, 1, 4, 3, EXCEEDED(15), "RolloutStuck/4-rk/2", 15},
+        {M, 5, 3, 2, "a", false, 1, 4, 3, EXCEEDED(15), "ImageChanged/5", 15},
+        {M, 6, 3, 3, "a", false, 2, 4, 3, EXCEEDED(15), "RolloutStarted/6-rs/5", 15},
+        {M, 7, 3, 3, "a", false, 3, 3, 3, AVAILABLE(25), "RolloutComplete/7-rc/5", 25});
+    RUN("back to a ReplicaSet: started with the change", base,
+        {M, 2, 30, 1, "b", false, 3, 3, 3, AVAILABLE(1), "ImageChanged/2"},
+        {M, 3, 30, 30, "b", false, 1, 4, 3, AVAILABLE(1), "RolloutStarted/3-rs/2"},
+        {M, 4, 30, 30, "b", false, 2, 4, 3, UPDATED(33), ""},
+        {M, 5, 30, 30, "b", false, 3, 3, 3, AVAILABLE(34), "RolloutComplete/5-rc/2/4"});
     RUN("stuck, goes on, stuck again", base,
         {M, 2, 2, 2, "b", false, 1, 4, 3, CREATED(5), "ImageChanged/2 RolloutStarted/2-rs/2"},
         {M, 3, 2, 2, "b", false, 1, 4, 3, EXCEEDED(15), "RolloutStuck/3-rk/2"},
