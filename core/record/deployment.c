@@ -420,6 +420,12 @@ static er_status update(view *v, er_rollout *rollout, er_err *err) {
     return status;
 }
 
+/* The generation rises by one with each write of the spec. */
+static bool shows_missed(const view *v) {
+    int64_t before = v->past.known ? v->past.generation : 0;
+    return v->look->sight == ER_SIGHT_LISTED && before >= 0 && v->now.generation > before + 1;
+}
+
 /* The present object: what happened to it, and what its rollout does. */
 static er_status look_at(view *v, er_rollout *rollout, er_err *err) {
     er_sight sight = v->look->sight;
@@ -429,6 +435,7 @@ static er_status look_at(view *v, er_rollout *rollout, er_err *err) {
         return ER_OK;
     }
     *rollout = v->past.rollout;
+    v->look->missed = shows_missed(v);
     er_status status = ER_OK;
     if (is_first) {
         status = parse_now(v, err);

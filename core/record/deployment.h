@@ -27,10 +27,10 @@ typedef struct er_deployment_options {
 
 /* look->object: the Deployment (kind and apiVersion may be missing, as in lists). Memory that
  * cannot be read counts as none. MODIFIED without memory is remembered like a baseline: what was
- * before is not known. Drafts lack the cluster.
- * Errors: ER_E_INVAL when the object has no metadata.uid or resourceVersion; ER_E_LIMIT, ER_E_NOMEM
- * when there is no room for what is to be remembered. After an error no record was emitted, and
- * look->memory is as it was remembered. */
+ * before is not known. LISTED with a generation that rose by more than one sets look->missed.
+ * Drafts lack the cluster. Errors: ER_E_INVAL when the object has no metadata.uid or
+ * resourceVersion; ER_E_LIMIT, ER_E_NOMEM when there is no room for what is to be remembered. After
+ * an error no record was emitted, and look->memory is as it was remembered. */
 er_status er_deployment_look(const er_deployment_options *options, er_look *look, er_err *err);
 
 /* What look->remembered says of the Deployment, for look->saw; its actual replicas are known when
