@@ -12,6 +12,7 @@ from test_crash import CYCLES, PARTS, SANITIZED, SEED, digest
 
 ON = {"events": {"enabled": False}, "deployments": {"enabled": True}}
 IMAGE = "spec.template.spec.containers[name=main].image"
+CREATED = "created: replicas 1; image main: registry.example/main:1"
 IMAGE_POINTER = "/spec/template/spec/containers/0/image"
 
 
@@ -155,7 +156,8 @@ def settled(fake, keeping):
 AWAY = 2.3  # longer than a stream counts as complete
 
 
-@pytest.mark.parametrize("what", ["nothing", "one change", "two changes", "status", "gone"])
+@pytest.mark.parametrize("what", ["nothing", "one change", "two changes", "status", "gone", "created",
+                                  "created, changed"])
 def test_history_lost_while_away(fake, keeping, hook, what):
     """A gap record only where the list shows that versions are missing."""
     fake.script("put deployments/a metadata.generation=1\nput deployments/b")
@@ -169,7 +171,9 @@ def test_history_lost_while_away(fake, keeping, hook, what):
                  "two changes": "modify deployments/a spec.replicas=2 metadata.generation=2\n"
                                 "modify deployments/a spec.replicas=3 metadata.generation=3",
                  "status": "modify deployments/a status.readyReplicas=0",
-                 "gone": "delete deployments/b"}[what])
+                 "gone": "delete deployments/b",
+                 "created": "put deployments/c metadata.generation=1",
+                 "created, changed": "put deployments/c metadata.generation=2"}[what])
     fake.script("version +5\ncompact now")
     time.sleep(AWAY)
     keeping(watch=ON, sinks={"a": hook("a")})
@@ -181,10 +185,11 @@ def test_history_lost_while_away(fake, keeping, hook, what):
     records = fake.records("a")
     assert messages(records) == {
         "one change": ["replicas 1 → 2"], "two changes": ["replicas 1 → 3"],
-        "gone": ["deleted: replicas 1; found missing from a list"]}.get(what, []) + [
+        "gone": ["deleted: replicas 1; found missing from a list"], "created": [CREATED],
+        "created, changed": [CREATED]}.get(what, []) + [
             "label last added: one"]
     assert [gap["cause"] for gap in gaps(records)] == (
-        ["expired"] if what in ("two changes", "gone") else [])
+        ["expired"] if what in ("two changes", "gone", "created, changed") else [])
 
 
 def test_rewind(fake, keeping, hook):
@@ -204,7 +209,7 @@ def test_rewind(fake, keeping, hook):
     keeping.stop()
     records = [r for r in fake.records("a") if r["kind"] != "rollout"]
     assert [(r["kind"], r["message"]) for r in records[:2]] == [
-        ("change", "replicas 1 → 2"), ("change", "created: replicas 1; image main: registry.example/main:1")]
+        ("change", "replicas 1 → 2"), ("change", CREATED)]
     assert records[2]["gap"]["cause"] == "rewound"
     assert messages(records[3:]) == ["replicas 7 → 8"]
 
