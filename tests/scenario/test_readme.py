@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 
 import pytest
+import yaml
 
 from conftest import BIN, LIMIT, ROOT
 
@@ -44,7 +45,7 @@ def environment(tmp_path, fake):
 
 def test_blocks_are_what_this_test_knows():
     fences = re.findall(r"^```(.*)$", TEXT, re.MULTILINE)
-    assert set(fences) == {"sh", "yaml", ""} and len(blocks("yaml")) == 2
+    assert set(fences) == {"sh", "yaml", ""} and len(blocks("yaml")) == 3
     known = [line for line in sh_lines() if line.split()[0] in ("./dev", "eventrouter")
              or line.startswith("PATH=")]
     assert known == sh_lines()
@@ -62,6 +63,45 @@ def test_match_loads(tmp_path, environment):
     done = subprocess.run([BIN / "eventrouter", "check", "-c", path, "--strict"], env=environment,
                           capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (done.returncode, done.stderr) == (0, f"{path}: ok\n")
+
+
+def test_change_and_restart_are_what_stands_there(fake, router, hook):
+    shown = {record["kind"]: record for record in map(json.loads, re.findall(
+        r'^    (\{"schema".*?\}\}\}?)\n\n', TEXT, re.MULTILINE | re.DOTALL))}
+    part, pod = shown["change"]["object"], shown["restart"]["object"]
+    meta = {"name": part["name"], "namespace": "shop", "uid": part["uid"], "labels": {"team": "payments"}}
+
+    def deployment(generation, replicas, image, manager):
+        return json.dumps({"kind": "Deployment", "metadata": {
+            **meta, "generation": generation, "managedFields": [{
+                "manager": manager, "operation": "Update", "time": shown["change"]["time"],
+                "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {"f:spec": {"f:containers": {
+                    'k:{"name":"web"}': {"f:image": {}}}}}}}}]},
+            "spec": {"replicas": replicas, "template": {"spec": {
+                "containers": [{"name": "web", "image": image}]}}}})
+
+    def web(count, last):
+        return json.dumps({"kind": "Pod", "metadata": {
+            "name": pod["name"], "namespace": "shop", "uid": pod["uid"],
+            "labels": {"pod-template-hash": "6d4b75cb6d"}, "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-6d4b75cb6d", "uid": "rs",
+                "controller": True}]},
+            "spec": {"nodeName": "node-1"}, "status": {"containerStatuses": [{
+                "name": "web", "image": "nginx:1.27", "restartCount": count, "lastState": last,
+                "state": {"running": {}}}]}})
+
+    fake.script(f"put {deployment(1, 3, 'nginx:1.25', 'kubectl')}\nput {web(0, {})}")
+    router(cluster="prod-eu1", watch=yaml.safe_load(blocks("yaml")[2])["watch"], sinks={"a": hook("a")})
+    fake.wait("watches open >= 3")
+    ended = {key: shown["restart"]["restart"][key] for key in (
+        "reason", "exitCode", "startedAt", "finishedAt")}
+    fake.script(f"modify {deployment(2, 5, 'nginx:1.27', 'kubectl-set')}\n"
+                f"modify {web(1, {'terminated': ended})}")
+    fake.wait("sink a accepted >= 2")
+    for record in fake.records("a"):
+        del record["observedTime"], shown[record["kind"]]["observedTime"]
+        assert record == shown.pop(record["kind"])
+    assert not shown
 
 
 @pytest.mark.parametrize("line", [line for line in commands("eventrouter") if " run " not in line])
