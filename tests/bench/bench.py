@@ -400,6 +400,85 @@ def state_size(directory, events, steps):
                                          for file in sorted(path.iterdir())}}
 
 
+def pod_status(restarts):
+    """A status as a kubelet writes it, in an object of about 3 kB."""
+    return "status=" + json.dumps({
+        "phase": "Running", "hostIP": "10.0.0.1", "podIP": "10.1.0.1", "startTime": "2026-01-02T03:04:05Z",
+        "conditions": [{"type": kind, "status": "True", "lastProbeTime": None,
+                        "lastTransitionTime": "2026-01-02T03:04:05Z"}
+                       for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")],
+        "containerStatuses": [{"name": "main", "image": "web:1", "imageID": "sha256:" + "0" * 64,
+                               "containerID": "containerd://" + "0" * 64, "ready": True,
+                               "started": True, "restartCount": restarts,
+                               "state": {"running": {"startedAt": "2026-01-02T03:04:05Z"}},
+                               "lastState": {}}]}, separators=(",", ":"))
+
+
+POD_SPEC = "spec=" + json.dumps({
+    "nodeName": "node-1", "serviceAccountName": "default", "restartPolicy": "Always",
+    "containers": [{"name": "main", "image": "web:1", "env": [
+        {"name": f"SETTING_{i}", "value": "x" * 40} for i in range(20)]}]}, separators=(",", ":"))
+
+
+def pods(directory, n, seconds, rate):
+    """A watch of n pods: memory; then status updates at that rate, none of them a restart."""
+    with stage() as (fake, folder):
+        fake.script("sink hook measure\n" + "\n".join(
+            f"put pods/p-{i} namespace=ns-{i % NAMESPACES} {POD_SPEC} metadata.managedFields={MANAGED} "
+            f"{pod_status(i % 3)}" for i in range(n)))
+        router = Router(directory, folder, fake, {"out": webhook(fake)},
+                        state={"path": str(folder / "state")},
+                        watch={"events": {"enabled": False}, "pods": {"enabled": True}})
+        router.wait_watching(fake)
+        time.sleep(2)
+        anon, cpu, done = router.mib("RssAnon"), router.cpu_s(), 0
+        start = time.monotonic()
+        while done < rate * seconds:
+            due = min(int((time.monotonic() - start) * rate), rate * seconds)
+            if due > done:
+                fake.script("\n".join(
+                    f"modify pods/p-{i % n} namespace=ns-{i % n % NAMESPACES} "
+                    f"status.podIP=10.1.{i % 200}.{i // 200 % 200}" for i in range(done, due)))
+                done = due
+            time.sleep(0.05)
+        took = time.monotonic() - start
+        fake.wait("watches pending == 0")
+        time.sleep(0.2)
+        figures = {"pods": n, "rssAnonMiB": round(anon, 1),
+                   "rssAnonAfterMiB": round(router.mib("RssAnon"), 1),
+                   "framesPerSecond": round(done / took),
+                   "cpuSecondsPer100kFrames": round((router.cpu_s() - cpu) * 1e5 / done, 3),
+                   "storeBytes": (folder / "state/state.db").stat().st_size}
+        router.stop()
+        return figures
+
+
+def deployments(directory, n, steps):
+    """n Deployments, each changed so often at once: image and replicas; change records a second."""
+    with stage() as (fake, folder):
+        fake.script("sink hook measure\n" + "\n".join(
+            f"put deployments/d-{i} namespace=ns-{i % NAMESPACES}" for i in range(n)))
+        router = Router(directory, folder, fake,
+                        {"out": webhook(fake, batch={"records": 500, "bytes": "4MiB"})},
+                        watch={"events": {"enabled": False}, "deployments": {"enabled": True}})
+        router.wait_watching(fake)
+        time.sleep(1)
+        fake.script("api pause")
+        for step in range(1, steps + 1):
+            fake.script("\n".join(
+                f"modify deployments/d-{i} namespace=ns-{i % NAMESPACES} metadata.generation={step + 1} "
+                f"spec.replicas={step + 3}" for i in range(n)))
+        cpu, start = router.cpu_s(), time.time()
+        fake.script("api resume")
+        fake.wait(f"sink hook accepted >= {n * steps}")
+        seconds = time.time() - start
+        figures = {"changes": n * steps, "diffsPerSecond": round(n * steps / seconds),
+                   "cpuSecondsPer100k": round((router.cpu_s() - cpu) * 1e5 / (n * steps), 3),
+                   "rssAnonMiB": round(router.mib("RssAnon"), 1)}
+        router.stop()
+        return figures
+
+
 def isolation(directory, n):
     """A healthy webhook alone, and beside one that hangs (drop_oldest)."""
     def run(hung):
@@ -435,6 +514,8 @@ FIGURES = {
        for kind in ("file", "webhook", "webhook-500")},
     "state": lambda d, q: state(d, 20000 if q else 100000, 3 if q else 5),
     "state-size": lambda d, q: state_size(d, 1000, 9 if q else 999),
+    "pods": lambda d, q: pods(d, 2000 if q else 20000, 3 if q else 10, 2000),
+    "deployments": lambda d, q: deployments(d, 200 if q else 1000, 5 if q else 20),
     "isolation": lambda d, q: isolation(d, 20000 if q else 100000),
     "first-record": lambda d, q: first_record(d, 3 if q else 7),
     "idle": lambda d, q: idle(d, 3 if q else 20),
