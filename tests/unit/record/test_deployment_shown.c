@@ -144,6 +144,7 @@ static void test_memory_of_a_look_without_metrics(void **state) {
 }
 
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_life),
         cmocka_unit_test(test_who_opts_out_shows_that_it_is_not_there),
