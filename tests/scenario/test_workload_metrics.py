@@ -3,7 +3,7 @@ import json
 import re
 import time
 
-from conftest import LIMIT
+from conftest import BIN, LIMIT
 
 WATCH = {"events": {"enabled": False},
          "deployments": {"enabled": True, "metrics": True,
@@ -256,4 +256,5 @@ def test_five_thousand_deployments_and_a_thousand_series(fake, router, hook):
     r.wait_metric(lambda n: n >= 4000, "workload_series_overflow_total",
                   metric="deployment_events_total")
     assert len(workloads(r)) == 1000
-    assert resident(r) - before < 16 << 20
+    # A sanitizer keeps what was freed.
+    assert resident(r) - before < 16 << 20 or BIN.parent.name in ("asan", "tsan")
