@@ -156,6 +156,7 @@ def test_events_and_pods_together(fake, keeping, hook):
     fake.wait("watches open of pods >= 1")
     fake.wait("watches open of events >= 1")
     fake.script("put pods/web\n" + "\n".join(f"put web.{n}\n{write('web', n)}" for n in range(1, 51)))
+    fake.wait("sink a accepted >= 100")  # of both streams: drained looks at the pods'
     records = drained(fake, keeping)
     wait_point(keeping.directory, stream="events", mark="resume")
     keeping.stop()
