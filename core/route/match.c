@@ -44,32 +44,16 @@ static_assert(KEYS + 1 <= ER_ROUTE_MISSES_MAX, "a miss for each key and one for 
 
 static er_status term_init(er_match_term *term, size_t key, const er_cfg_strings *list,
                            const char *path, er_problems *problems) {
-    *term = (er_match_term){.key = keys[key].key,
-                            .value_at = keys[key].value_at,
-                            .only = keys[key].only,
-                            .is_list = keys[key].is_list};
-    term->any = er_xcalloc(list->n + 1, sizeof *term->any);
-    term->none = er_xcalloc(list->n + 1, sizeof *term->none);
+    *term = (er_match_term){
+        .key = keys[key].key, .value_at = keys[key].value_at, .only = keys[key].only};
+    er_pattern_set_init(&term->set, list->n, keys[key].is_list);
     er_status status = ER_OK;
     for (size_t i = 0; i < list->n; i++) {
-        if (list->v[i].is_bad) {
-            continue;
-        }
-        er_str text = er_str_of(list->v[i].s);
-        bool is_none = er_str_starts(text, "!");
-        if (is_none) {
-            text.p++;
-            text.n--;
-        }
-        er_pattern *pattern;
         er_err err;
-        if (er_pattern_new(text, &pattern, &err) != ER_OK) {
+        if (!list->v[i].is_bad &&
+            er_pattern_set_add(&term->set, er_str_of(list->v[i].s), &err) != ER_OK) {
             er_problems_add(problems, false, list->v[i].pos, path, "%s", err.msg);
             status = ER_E_CONFIG;
-        } else if (is_none) {
-            term->none[term->none_n++] = pattern;
-        } else {
-            term->any[term->any_n++] = pattern;
         }
     }
     return status;
@@ -101,17 +85,9 @@ er_status er_matcher_init(er_matcher *m, const er_match_settings *settings, cons
     return status;
 }
 
-static void free_patterns(er_pattern **v, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        er_pattern_free(v[i]);
-    }
-    free(v);
-}
-
 void er_matcher_fini(er_matcher *m) {
     for (size_t i = 0; i < m->n; i++) {
-        free_patterns(m->terms[i].any, m->terms[i].any_n);
-        free_patterns(m->terms[i].none, m->terms[i].none_n);
+        er_pattern_set_fini(&m->terms[i].set);
     }
     free(m->terms);
     *m = (er_matcher){0};
@@ -138,53 +114,9 @@ static er_str value_of(const er_record *rec, const er_match_term *term) {
     return *(const er_str *)(const void *)((const char *)rec + value_at);
 }
 
-/* The first item of a list, or the value; what is left of it stays in *rest. */
-static er_str next_value(const er_match_term *term, er_str *rest) {
-    const char *comma = term->is_list ? memchr(rest->p, ',', rest->n) : NULL;
-    er_str value = {rest->p, comma == NULL ? rest->n : (size_t)(comma - rest->p)};
-    size_t taken = comma == NULL ? rest->n : value.n + 1;
-    *rest = (er_str){rest->p + taken, rest->n - taken};
-    return value;
-}
-
-/* Of a list: when one of its items matches. value is not empty. */
-static er_match match_value(const er_match_term *term, const er_pattern *pattern, er_str value,
-                            er_pattern_scratch *scratch) {
-    er_match result = ER_MATCH_NO;
-    while (value.n > 0 && result != ER_MATCH_YES) {
-        er_match one = er_pattern_match(pattern, next_value(term, &value), scratch);
-        result = one == ER_MATCH_NO ? result : one;
-    }
-    return result;
-}
-
-/* Yes when one matches; else the limit when one hit it; else no. */
-static er_match match_any(const er_match_term *term, er_pattern *const *v, size_t n, er_str value,
-                          er_pattern_scratch *scratch) {
-    er_match result = ER_MATCH_NO;
-    for (size_t i = 0; i < n; i++) {
-        er_match one = match_value(term, v[i], value, scratch);
-        if (one == ER_MATCH_YES) {
-            return ER_MATCH_YES;
-        }
-        result = one == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : result;
-    }
-    return result;
-}
-
 static er_match match_term(const er_match_term *term, const er_record *rec,
                            er_pattern_scratch *scratch) {
-    er_str value = value_of(rec, term);
-    if (value.n == 0) { /* the record lacks the key */
-        return term->any_n == 0 ? ER_MATCH_YES : ER_MATCH_NO;
-    }
-    er_match none = match_any(term, term->none, term->none_n, value, scratch);
-    if (none == ER_MATCH_YES) {
-        return ER_MATCH_NO;
-    }
-    er_match any =
-        term->any_n == 0 ? ER_MATCH_YES : match_any(term, term->any, term->any_n, value, scratch);
-    return any == ER_MATCH_YES ? (none == ER_MATCH_LIMIT ? ER_MATCH_LIMIT : ER_MATCH_YES) : any;
+    return er_pattern_set_match(&term->set, value_of(rec, term), scratch);
 }
 
 static bool count_suffices(const er_matcher *m, const er_record *rec) {
@@ -208,23 +140,13 @@ er_match er_matcher_match(const er_matcher *m, const er_record *rec, er_pattern_
 
 /* ---- why ---- */
 
-/* The text of the first pattern that answers so; "" when none does. */
-static er_str find_pattern(const er_match_term *term, er_pattern *const *v, size_t n, er_str value,
-                           er_match answer, er_pattern_scratch *scratch) {
-    for (size_t i = 0; i < n; i++) {
-        if (match_value(term, v[i], value, scratch) == answer) {
-            return er_pattern_text(v[i]);
-        }
-    }
-    return (er_str){0};
-}
-
 static er_route_miss explain_term(const er_match_term *term, const er_record *rec, er_match match,
                                   er_pattern_scratch *scratch) {
     er_route_miss miss = {.key = term->key, .value = value_of(rec, term)};
+    const er_pattern_set *set = &term->set;
     if (match == ER_MATCH_LIMIT) {
-        er_str none = find_pattern(term, term->none, term->none_n, miss.value, match, scratch);
-        er_str any = find_pattern(term, term->any, term->any_n, miss.value, match, scratch);
+        er_str none = er_pattern_set_find(set, true, miss.value, match, scratch);
+        er_str any = er_pattern_set_find(set, false, miss.value, match, scratch);
         miss.why = ER_MISS_LIMIT;
         miss.pattern = none.n > 0 ? none : any;
         return miss;
@@ -233,7 +155,7 @@ static er_route_miss explain_term(const er_match_term *term, const er_record *re
         miss.why = ER_MISS_ABSENT;
         return miss;
     }
-    miss.pattern = find_pattern(term, term->none, term->none_n, miss.value, ER_MATCH_YES, scratch);
+    miss.pattern = er_pattern_set_find(set, true, miss.value, ER_MATCH_YES, scratch);
     miss.why = miss.pattern.n > 0 ? ER_MISS_NOT : ER_MISS_ANY_OF;
     return miss;
 }

@@ -2,6 +2,7 @@
 #ifndef ER_ROUTE_MATCH_H
 #define ER_ROUTE_MATCH_H
 
+#include "route/pattern_set.h"
 #include "route/route.h"
 
 /* One key with its list. */
@@ -9,9 +10,7 @@ typedef struct er_match_term {
     const char *key; /* "object.kind" */
     size_t value_at; /* offset of the er_str in er_record, or what stands for a computed one */
     unsigned only;   /* 1 + the er_kind that has the value; 0: all have it */
-    bool is_list;    /* the value is a list with commas */
-    er_pattern **any, **none;
-    size_t any_n, none_n;
+    er_pattern_set set;
 } er_match_term;
 
 typedef struct er_matcher {

@@ -1,7 +1,7 @@
 #include "watch/deployments.h"
 
 #include "record/deployment.h"
-#include "route/pattern.h"
+#include "route/pattern_set.h"
 
 #include <stdlib.h>
 
@@ -96,38 +96,15 @@ const er_field er_deployments_rows[] = {
 
 /* ---- looks ---- */
 
-typedef struct patterns {
-    er_pattern **v;
-    size_t n;
-} patterns;
-
 typedef struct deployments {
     er_deployment_options options;
     er_str *ignore;
-    patterns any, none; /* names */
-    patterns max_of;
+    er_pattern_set names;
     const er_max_replicas *max;
+    er_pattern **max_of; /* the pattern of each */
+    size_t max_n;
     er_pattern_scratch *scratch;
 } deployments;
-
-/* Texts were checked at load. */
-static void add_pattern(patterns *p, er_str text) {
-    er_pattern *pattern = NULL;
-    ER_ASSERT(er_pattern_new(text, &pattern, NULL) == ER_OK);
-    p->v[p->n++] = pattern;
-}
-
-static void free_patterns(patterns *p) {
-    for (size_t i = 0; i < p->n; i++) {
-        er_pattern_free(p->v[i]);
-    }
-    free(p->v);
-}
-
-/* One that hits its limit counts as matched: watched too often, never hidden. */
-static bool matches(const deployments *d, const er_pattern *pattern, er_str value) {
-    return er_pattern_match(pattern, value, d->scratch) != ER_MATCH_NO;
-}
 
 static int64_t max_replicas(void *arg, er_str namespace_, er_str name) {
     const deployments *d = arg;
@@ -137,21 +114,26 @@ static int64_t max_replicas(void *arg, er_str namespace_, er_str name) {
     er_buf_putc(&both, '/');
     er_buf_put_str(&both, name);
     int64_t max = -1;
-    for (size_t i = 0; i < d->max_of.n && max < 0; i++) {
-        max = matches(d, d->max_of.v[i], er_buf_str(&both)) ? d->max[i].max : -1;
+    for (size_t i = 0; i < d->max_n && max < 0; i++) {
+        /* one that hits its limit counts as matched: warned too often, never too late */
+        bool matches = er_pattern_match(d->max_of[i], er_buf_str(&both), d->scratch) != ER_MATCH_NO;
+        max = matches ? d->max[i].max : -1;
     }
     er_buf_fini(&both);
     return max;
 }
 
-static void take_names(deployments *d, const er_cfg_strings *names) {
-    d->any.v = er_xcalloc(names->n + 1, sizeof *d->any.v);
-    d->none.v = er_xcalloc(names->n + 1, sizeof *d->none.v);
-    for (size_t i = 0; i < names->n; i++) {
-        er_str text = er_str_of(names->v[i].s);
-        bool is_none = er_str_starts(text, "!");
-        text = is_none ? (er_str){text.p + 1, text.n - 1} : text;
-        add_pattern(is_none ? &d->none : &d->any, text);
+/* Texts were checked at load. */
+static void take_patterns(deployments *d, const er_deployments_settings *settings) {
+    er_pattern_set_init(&d->names, settings->names.n, false);
+    for (size_t i = 0; i < settings->names.n; i++) {
+        ER_ASSERT(er_pattern_set_add(&d->names, er_str_of(settings->names.v[i].s), NULL) == ER_OK);
+    }
+    d->max = settings->max_replicas.v;
+    d->max_n = settings->max_replicas.n;
+    d->max_of = er_xcalloc(d->max_n + 1, sizeof(er_pattern *));
+    for (size_t i = 0; i < d->max_n; i++) {
+        ER_ASSERT(er_pattern_new(er_str_of(d->max[i].deployment.s), &d->max_of[i], NULL) == ER_OK);
     }
 }
 
@@ -162,19 +144,14 @@ void *er_deployments_new(const er_deployments_settings *settings, er_str key) {
     for (size_t i = 0; i < settings->ignore.n; i++) {
         d->ignore[i] = er_str_of(settings->ignore.v[i].s);
     }
-    take_names(d, &settings->names);
-    d->max = settings->max_replicas.v;
-    d->max_of.v = er_xcalloc(settings->max_replicas.n + 1, sizeof *d->max_of.v);
-    for (size_t i = 0; i < settings->max_replicas.n; i++) {
-        add_pattern(&d->max_of, er_str_of(d->max[i].deployment.s));
-    }
+    take_patterns(d, settings);
     d->options = (er_deployment_options){
         .form = (er_change_form)settings->diff,
         .redact = settings->redact_env,
         .key = key,
         .ignore = d->ignore,
         .ignore_n = settings->ignore.n,
-        .max_replicas = d->max_of.n == 0 ? NULL : max_replicas,
+        .max_replicas = d->max_n == 0 ? NULL : max_replicas,
         .arg = d,
     };
     for (size_t i = 0; i < settings->fields.n; i++) {
@@ -188,23 +165,19 @@ void er_deployments_free(void *self) {
     if (d == NULL) {
         return;
     }
-    free_patterns(&d->any);
-    free_patterns(&d->none);
-    free_patterns(&d->max_of);
+    er_pattern_set_fini(&d->names);
+    for (size_t i = 0; i < d->max_n; i++) {
+        er_pattern_free(d->max_of[i]);
+    }
+    free(d->max_of);
     er_pattern_scratch_free(d->scratch);
     free(d->ignore);
     free(d);
 }
 
+/* A pattern that hits its limit counts as matched: watched too often, never hidden. */
 static bool is_wanted(const deployments *d, er_str name) {
-    bool wanted = d->any.n == 0;
-    for (size_t i = 0; i < d->any.n && !wanted; i++) {
-        wanted = matches(d, d->any.v[i], name);
-    }
-    for (size_t i = 0; i < d->none.n && wanted; i++) {
-        wanted = er_pattern_match(d->none.v[i], name, d->scratch) != ER_MATCH_YES;
-    }
-    return wanted;
+    return er_pattern_set_match(&d->names, name, d->scratch) != ER_MATCH_NO;
 }
 
 er_status er_deployments_look(void *self, er_look *look, er_err *err) {
