@@ -56,7 +56,12 @@ static void try_sinks(const er_app_config *config, er_problems *problems) {
 }
 
 static int verdict(const check_options *options, const er_problems *problems) {
-    if (problems->errors > 0 || (options->strict && problems->warnings > 0)) {
+    if (problems->errors > 0) {
+        return ER_EXIT_USAGE;
+    }
+    if (options->strict && problems->warnings > 0) {
+        (void)fprintf(stderr, "%s: %zu warning%s; with --strict that is an error\n", options->file,
+                      problems->warnings, problems->warnings == 1 ? "" : "s");
         return ER_EXIT_USAGE;
     }
     (void)fprintf(stderr, "%s: ok", options->file);

@@ -3,7 +3,9 @@
 #include "base/log.h"
 #include "sinks/registry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define C(member) offsetof(er_app_config, member)
 
@@ -162,6 +164,44 @@ static er_status compile_routes(const er_app_config *config, er_route_table **ta
     return er_route_table_new(&config->routes, names, config->sinks.n, table, problems);
 }
 
+/* Which of the watches a route's kind comes from, and whether it runs; notices and gaps come
+ * always. */
+static const char *unwatched(const er_app_config *config, const char *kind) {
+    const er_watch_settings *watch = &config->watch;
+    const struct {
+        const char *kind, *setting;
+        bool enabled;
+    } sources[] = {
+        {"event", "watch.events.enabled", watch->events.enabled},
+        {"change", "watch.deployments.enabled", watch->deployments.enabled},
+        {"rollout", "watch.deployments.enabled", watch->deployments.enabled},
+        {"restart", "watch.pods.enabled", watch->pods.enabled},
+    };
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (strcmp(kind, sources[i].kind) == 0 && !sources[i].enabled) {
+            return sources[i].setting;
+        }
+    }
+    return NULL;
+}
+
+static void warn_unwatched(const er_app_config *config, er_problems *problems) {
+    const er_route_settings *routes = config->routes.v;
+    for (size_t i = 0; i < config->routes.n; i++) {
+        const er_cfg_strings *kinds = &routes[i].match.kind;
+        for (size_t k = 0; k < kinds->n && !routes[i].drop; k++) {
+            const char *setting = unwatched(config, kinds->v[k].s);
+            if (setting != NULL) {
+                char path[64];
+                (void)snprintf(path, sizeof path, "routes[%zu].match.kind", i);
+                er_problems_add(problems, true, kinds->v[k].pos, path,
+                                "no record is of kind %s, since %s is false", kinds->v[k].s,
+                                setting);
+            }
+        }
+    }
+}
+
 er_status er_app_load(const char *file, er_app_config **config, er_route_table **table,
                       er_problems *problems) {
     void *loaded = NULL;
@@ -180,6 +220,7 @@ er_status er_app_load(const char *file, er_app_config **config, er_route_table *
         er_config_free(&er_app_schema, loaded);
         return status;
     }
+    warn_unwatched(loaded, problems);
     *config = loaded;
     return ER_OK;
 }

@@ -125,7 +125,31 @@ def test_warnings(tmp_path):
                 b"    5 |     auth: {bearer: ***}\n"
                 b"      |                    ^\n")
     assert check(tmp_path, text) == (0, b"", expected + b"x.yaml: ok, 1 warning\n")
-    assert check(tmp_path, text, "--strict") == (2, b"", expected)
+    assert check(tmp_path, text, "--strict") == (
+        2, b"", expected + b"x.yaml: 1 warning; with --strict that is an error\n")
+
+
+def test_routes_of_what_is_not_watched(tmp_path):
+    """A kind that a route asks for by its name, and that cannot come; not of one that drops it."""
+    text = ("watch: {events: {enabled: %s}, deployments: {enabled: %s}, pods: {enabled: %s}}\n"
+            "routes:\n"
+            "  - {match: {kind: [event, rollout]}, drop: true}\n"
+            "  - {match: {kind: [event, change, restart, gap, notice]}, sinks: [out]}\n"
+            "  - {match: {kind: ['!restart', rollout]}, sinks: [out]}\n"
+            "sinks: {out: {type: stdout}}\n")
+
+    def warned(*enabled):
+        code, out, err = check(tmp_path, text % enabled)
+        assert (code, out) == (0, b"")
+        return [line.split(": warning: ")[1] for line in err.decode().splitlines()
+                if ": warning: " in line]
+    assert warned("true", "true", "true") == []
+    assert warned("true", "false", "true") == [
+        "routes[1].match.kind: no record is of kind change, since watch.deployments.enabled is false",
+        "routes[2].match.kind: no record is of kind rollout, since watch.deployments.enabled is false"]
+    assert warned("false", "true", "false") == [
+        "routes[1].match.kind: no record is of kind event, since watch.events.enabled is false",
+        "routes[1].match.kind: no record is of kind restart, since watch.pods.enabled is false"]
 
 
 PLANTED = "hunter2-PLANTED"
