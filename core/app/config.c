@@ -214,13 +214,15 @@ er_status er_app_load(const char *file, er_app_config **config, er_route_table *
     if (loaded != NULL && er_sinks_check(&((er_app_config *)loaded)->sinks, problems) != ER_OK) {
         status = ER_E_CONFIG;
     }
+    if (loaded != NULL && status == ER_OK) {
+        warn_unwatched(loaded, problems);
+    }
     if (status != ER_OK) {
         er_route_table_free(*table);
         *table = NULL;
         er_config_free(&er_app_schema, loaded);
         return status;
     }
-    warn_unwatched(loaded, problems);
     *config = loaded;
     return ER_OK;
 }
