@@ -44,7 +44,9 @@ enum {
     /* Absent is an error, as is an empty text or list; inside a STRUCT that does not stand in the
      * file it is not. */
     ER_FIELD_REQUIRED = 1,
-    ER_FIELD_UNSET = 2,  /* INT, DURATION, SIZE: absent and without default gives -1 ("auto") */
+    /* INT, DURATION, SIZE: absent and without default gives -1 ("auto"). STRUCT with ER_FIELD_POS
+     * among its rows: that it stands in the file says something, so defaults are not printed. */
+    ER_FIELD_UNSET = 2,
     ER_FIELD_HIDDEN = 4, /* accepted, but in nothing that is made from rows (old names of a key) */
 };
 

@@ -71,6 +71,10 @@ static bool is_missing(const er_field *f, const void *value) {
 
 bool er_struct_is_absent(const er_field *field, const void *value) {
     for (const er_field *f = field->rows; f->key != NULL; f++) {
+        if (er_field_is_pos(f) && (field->flags & ER_FIELD_UNSET) != 0 &&
+            ((const er_pos *)er_field_value(f, value))->line == 0) {
+            return true;
+        }
         if (!er_field_is_pos(f) && is_missing(f, er_field_value(f, value))) {
             return true;
         }

@@ -164,6 +164,41 @@ static void test_nothing_set(void **state) {
 }
 
 /* Literals of secrets are masked; the masked form loads. */
+/* A map that says something by standing there is printed only when it does. */
+static void test_a_map_that_is_a_switch(void **state) {
+    (void)state;
+    typedef struct {
+        er_pos pos;
+        int64_t n;
+    } room;
+    static const er_field room_rows[] = {
+        ER_FIELD_POS(room, pos),
+        {.key = "doors", .type = ER_FIELD_INT, .offset = offsetof(room, n), .def = "3"},
+        {.key = NULL},
+    };
+    static const er_field rows[] = {
+        {.key = "room", .type = ER_FIELD_STRUCT, .flags = ER_FIELD_UNSET, .rows = room_rows},
+        {.key = NULL},
+    };
+    static const er_schema schema = {.title = "t", .rows = rows, .size = sizeof(room)};
+    static const char *const texts[][2] = {
+        {"{}", ""}, {"room: {}\n", "room:\n  doors: 3\n"}, {"room:\n", "room:\n  doors: 3\n"}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        void *config;
+        er_problems problems;
+        er_problems_init(&problems, "t.yaml");
+        assert_int_equal(
+            er_config_parse(texts[i][0], strlen(texts[i][0]), &schema, &config, &problems), ER_OK);
+        er_buf out;
+        er_buf_init(&out, 1024);
+        er_config_print(&schema, config, &out);
+        assert_string_equal(er_buf_cstr(&out), texts[i][1]);
+        er_buf_fini(&out);
+        er_config_free(&schema, config);
+        er_problems_fini(&problems);
+    }
+}
+
 static void test_secrets_are_masked(void **state) {
     (void)state;
     er_buf out;
@@ -262,9 +297,13 @@ static void test_json_schema(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything_set),     cmocka_unit_test(test_nothing_set),
-        cmocka_unit_test(test_secrets_are_masked), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_reference),          cmocka_unit_test(test_json_schema),
+        cmocka_unit_test(test_everything_set),
+        cmocka_unit_test(test_nothing_set),
+        cmocka_unit_test(test_a_map_that_is_a_switch),
+        cmocka_unit_test(test_secrets_are_masked),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_json_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
