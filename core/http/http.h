@@ -19,9 +19,12 @@ typedef struct er_tls_settings {
     char *ca_file, *cert_file, *key_file, *server_name;
     bool insecure_skip_verify;
     int min_version; /* 0: TLS 1.2, 1: TLS 1.3 */
+    er_pos pos;      /* er_tls_switch_rows: line 0 when `tls:` does not stand in the file */
 } er_tls_settings;
 extern const er_field
     er_tls_rows[]; /* caFile certFile keyFile serverName insecureSkipVerify minVersion */
+/* The same where `tls:` itself says that TLS is used: no scheme of a URL does. */
+extern const er_field er_tls_switch_rows[];
 er_status er_tls_check(const void *settings, er_err *err); /* for check_struct */
 
 typedef enum er_oauth2_client_auth { ER_OAUTH2_BASIC, ER_OAUTH2_BODY } er_oauth2_client_auth;
@@ -133,6 +136,20 @@ typedef struct er_http_stream_handler {
  * passed on. */
 er_status er_http_stream(er_http_client *client, const er_http_request *req, int64_t idle_ms,
                          const er_http_stream_handler *handler, er_http_response *res, er_err *err);
+
+/* ---- a connection for those who do not speak HTTP ---- */
+
+typedef struct er_http_dial {
+    const char *host; /* a name or an address; an IPv6 address without brackets */
+    unsigned port;
+    int64_t timeout_ms; /* name look-up and TCP */
+    er_cancel *cancel;  /* may be NULL */
+    er_heart *heart;    /* may be NULL */
+} er_http_dial;
+/* Looks the name up and connects, to the first of its addresses that answers (RFC 8305), without
+ * any proxy. *fd is non-blocking, without Nagle's delay, and the caller's to close. Errors:
+ * ER_E_UNAVAILABLE, ER_E_TIMEOUT, ER_E_CANCELLED, ER_E_NOMEM; messages name host and port. */
+er_status er_http_dial_tcp(const er_http_dial *to, int *fd, er_err *err);
 
 /* ---- auth headers from settings ---- */
 

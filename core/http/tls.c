@@ -7,36 +7,44 @@
 #define AT(member)    offsetof(er_tls_settings, member)
 #define PEM_MAX_BYTES (4u << 20)
 
+#define ROWS                                                                                       \
+    {.key = "caFile",                                                                              \
+     .type = ER_FIELD_STRING,                                                                      \
+     .offset = AT(ca_file),                                                                        \
+     .max = 4096,                                                                                  \
+     .help = "PEM file of the certificate authorities to trust, instead of the system's."},        \
+        {.key = "certFile",                                                                        \
+         .type = ER_FIELD_STRING,                                                                  \
+         .offset = AT(cert_file),                                                                  \
+         .max = 4096,                                                                              \
+         .help = "PEM file of the client certificate and its chain; needs keyFile."},              \
+        {.key = "keyFile",                                                                         \
+         .type = ER_FIELD_STRING,                                                                  \
+         .offset = AT(key_file),                                                                   \
+         .max = 4096,                                                                              \
+         .help = "PEM file of the client certificate's key, without a passphrase."},               \
+        {.key = "serverName",                                                                      \
+         .type = ER_FIELD_STRING,                                                                  \
+         .offset = AT(server_name),                                                                \
+         .max = 253,                                                                               \
+         .help =                                                                                   \
+             "The name that the server's certificate must have, when it is not the URL's host."},  \
+        {.key = "insecureSkipVerify",                                                              \
+         .type = ER_FIELD_BOOL,                                                                    \
+         .offset = AT(insecure_skip_verify),                                                       \
+         .help = "Accept any certificate: whoever sits between can read and change everything."},  \
+    {                                                                                              \
+        .key = "minVersion", .type = ER_FIELD_ENUM, .choices = "1.2|1.3",                          \
+        .offset = AT(min_version), .help = "The oldest TLS version to accept."                     \
+    }
+
 const er_field er_tls_rows[] = {
-    {.key = "caFile",
-     .type = ER_FIELD_STRING,
-     .offset = AT(ca_file),
-     .max = 4096,
-     .help = "PEM file of the certificate authorities to trust, instead of the system's."},
-    {.key = "certFile",
-     .type = ER_FIELD_STRING,
-     .offset = AT(cert_file),
-     .max = 4096,
-     .help = "PEM file of the client certificate and its chain; needs keyFile."},
-    {.key = "keyFile",
-     .type = ER_FIELD_STRING,
-     .offset = AT(key_file),
-     .max = 4096,
-     .help = "PEM file of the client certificate's key, without a passphrase."},
-    {.key = "serverName",
-     .type = ER_FIELD_STRING,
-     .offset = AT(server_name),
-     .max = 253,
-     .help = "The name that the server's certificate must have, when it is not the URL's host."},
-    {.key = "insecureSkipVerify",
-     .type = ER_FIELD_BOOL,
-     .offset = AT(insecure_skip_verify),
-     .help = "Accept any certificate: whoever sits between can read and change everything."},
-    {.key = "minVersion",
-     .type = ER_FIELD_ENUM,
-     .choices = "1.2|1.3",
-     .offset = AT(min_version),
-     .help = "The oldest TLS version to accept."},
+    ROWS,
+    {.key = NULL},
+};
+const er_field er_tls_switch_rows[] = {
+    ER_FIELD_POS(er_tls_settings, pos),
+    ROWS,
     {.key = NULL},
 };
 
