@@ -1,0 +1,80 @@
+#include "sinks/name_template.h"
+
+#include <string.h>
+
+#define VALUE_MAX 128
+
+static const char *const fields[] = {"kind", "cluster", "namespace", "severity", "type", "reason"};
+#define FIELDS_N (sizeof fields / sizeof fields[0])
+
+static bool is_field(er_str name) {
+    for (size_t i = 0; i < FIELDS_N; i++) {
+        if (er_str_eqc(name, fields[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static er_str value_of(er_str field, const er_record *rec) {
+    const er_str values[FIELDS_N] = {
+        er_str_of(er_kind_name(rec->kind)),         rec->cluster, rec->namespace_,
+        er_str_of(er_severity_name(rec->severity)), rec->type,    rec->reason};
+    for (size_t i = 0; i < FIELDS_N; i++) {
+        if (er_str_eqc(field, fields[i])) {
+            return values[i];
+        }
+    }
+    return (er_str){0};
+}
+
+er_status er_name_template_check(const char *text, er_err *err) {
+    if (strlen(text) > ER_NAME_TEMPLATE_MAX) {
+        return er_err_set(err, ER_E_CONFIG, "longer than %d bytes", ER_NAME_TEMPLATE_MAX);
+    }
+    for (const char *p = text; *p != '\0'; p++) {
+        if ((unsigned char)*p <= ' ' || *p == 0x7f) {
+            return er_err_set(err, ER_E_CONFIG, "has a blank or a control character");
+        }
+        if (*p == '}') {
+            return er_err_set(err, ER_E_CONFIG, "has a } without a {");
+        }
+        if (*p != '{') {
+            continue;
+        }
+        const char *end = strchr(p, '}');
+        if (end == NULL || !is_field((er_str){p + 1, (size_t)(end - p) - 1})) {
+            return er_err_set(err, ER_E_CONFIG,
+                              "in braces stands one of {kind}, {cluster}, {namespace}, {severity}, "
+                              "{type}, {reason}");
+        }
+        p = end;
+    }
+    return ER_OK;
+}
+
+static bool is_harmless(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+static void put_value(er_str value, er_buf *out) {
+    if (value.n == 0) {
+        er_buf_putc(out, '_');
+    }
+    for (size_t i = 0; i < value.n && i < VALUE_MAX; i++) {
+        er_buf_putc(out, is_harmless(value.p[i]) ? value.p[i] : '_');
+    }
+}
+
+void er_name_template_put(const char *text, const er_record *rec, er_buf *out) {
+    for (const char *p = text; *p != '\0'; p++) {
+        const char *end = *p == '{' ? strchr(p, '}') : NULL;
+        if (end == NULL) {
+            er_buf_putc(out, *p);
+            continue;
+        }
+        put_value(value_of((er_str){p + 1, (size_t)(end - p) - 1}, rec), out);
+        p = end;
+    }
+}
