@@ -22,6 +22,9 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/support"))
+import redis_server  # noqa: E402 (the path comes first)
+
 NAMESPACES = 8
 LIMIT = 120.0  # seconds for what should take one
 
@@ -277,6 +280,38 @@ def live(directory, kind, n, **config):
                        idleRssMiB=round(idle, 1), queuesMiB=QUEUES_MIB)
 
 
+def redis_limit(server, n, entry):
+    """XADDs a second of redis-benchmark, one connection, as many in a pipeline as the sink's batch has."""
+    words = [word for pair in entry.items() for word in pair]
+    done = subprocess.run(["redis-benchmark", "-p", str(server.port), "-n", str(n), "-c", "1", "-P", "500",
+                           "--csv", "XADD", "k8s:limit", "*", *words],
+                          capture_output=True, text=True, check=True)
+    return float(done.stdout.split('","')[-7])  # the command, then rps and six latencies
+
+
+def redis(directory, n, **more):
+    """As live, into a Redis that syncs its file every second."""
+    limit = generator(n)
+    with stage() as (fake, folder):
+        server = redis_server.Redis(folder / "redis", "appendfsync everysec")
+        try:
+            router = Router(directory, folder, fake, {"out": {"type": "redis", "address": server.address,
+                                                              **more}})
+            router.wait_watching(fake)
+            fake.script("api pause\n" + burst(n))
+            cpu, start = router.cpu_s(), time.time()
+            fake.script("api resume")
+            while server("XLEN", "k8s:events") < n:
+                assert time.time() < start + LIMIT
+                time.sleep(0.01)
+            seconds = time.time() - start
+            figures = through(router, ["out"], n, seconds, router.cpu_s() - cpu, generator=round(limit))
+            entry = dict(zip(*[iter(server("XREVRANGE", "k8s:events", "+", "-", "COUNT", 1)[0][1])] * 2))
+            return {**figures, "redisBenchmark": round(redis_limit(server, n, entry))}
+        finally:
+            server.close()
+
+
 def backlog(directory, kind, n):
     """n Events were there before the start; seconds from exec."""
     with stage() as (fake, folder):
@@ -512,6 +547,8 @@ FIGURES = {
        for kind in ("file", "webhook-500", "webhook")},
     **{f"latency-{kind}": lambda d, q, kind=kind: latency(d, kind, 1000 if q else 10000)
        for kind in ("file", "webhook", "webhook-500")},
+    "redis": lambda d, q: redis(d, 20000 if q else 100000),
+    "redis-dedupe": lambda d, q: redis(d, 20000 if q else 100000, dedupe={"ttl": "1h"}),
     "state": lambda d, q: state(d, 20000 if q else 100000, 3 if q else 5),
     "state-size": lambda d, q: state_size(d, 1000, 9 if q else 999),
     "pods": lambda d, q: pods(d, 2000 if q else 20000, 3 if q else 10, 2000),

@@ -18,6 +18,7 @@ import urllib.parse
 import pytest
 
 import programs
+from fake import Fake
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -108,30 +109,6 @@ class Receiver:
         self.process.wait(LIMIT)
 
 
-class Fake:
-    """tests/support/er_fake as the API server."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([os.path.join(programs.BIN_DIR, "er_fake"),
-                                         "--until-stdin-closes"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        urls = json.loads(self.process.stdout.readline())
-        self.api, self.port = urls["api"], urllib.parse.urlsplit(urls["control"]).port
-
-    def script(self, text):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
-        try:
-            connection.request("POST", "/script", text.encode())
-            answer = connection.getresponse()
-            assert (answer.status, answer.read()) == (200, b"")
-        finally:
-            connection.close()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(LIMIT)
-
-
 def replace(path, text):
     fresh = path.with_suffix(".fresh")
     fresh.write_text(text)
@@ -142,11 +119,7 @@ def replace(path, text):
 def line(node_modules, start_router, tmp_path):
     """(fake, receiver, router): events of fake go to the five sinks, signed by first and second."""
     fake = Fake()
-    (tmp_path / "kubeconfig").write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-        "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
-        "users": [{"name": "fake", "user": {"token": "a-token"}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+    fake.kubeconfig(tmp_path / "kubeconfig")
     for name, text in (("accepted", OLD), ("first", OLD), ("second", NEW)):
         (tmp_path / name).write_text(text)
     receiver = Receiver(node_modules, tmp_path / "accepted")
