@@ -215,11 +215,15 @@ class Cluster:
         self.run("stop", self.folder, program, name)
 
     def kubectl(self, *arguments, stdin=""):
+        return self.kubectl_said(*arguments, stdin=stdin)[0]
+
+    def kubectl_said(self, *arguments, stdin=""):
+        """(stdout, stderr), where warnings are, of a kubectl that succeeds."""
         program = os.path.join(os.path.dirname(programs()), "kubectl")
         done = subprocess.run([program, "--kubeconfig", os.path.join(self.folder, "admin.kubeconfig"),
                                *arguments], input=stdin, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        assert done.returncode == 0, f"kubectl {' '.join(map(str, arguments))}: {done.stderr}"
+        return done.stdout, done.stderr
 
     def service_account(self, name, rules, namespace="default"):
         """A service account with a ClusterRole of these rules; the path of a kubeconfig with a

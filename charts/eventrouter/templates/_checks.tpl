@@ -1,0 +1,104 @@
+{{/* What one value means for another: (list context config). Every message names the key. */}}
+{{- define "eventrouter.checkConfig" -}}
+{{- $ := index . 0 }}
+{{- $config := index . 1 }}
+{{- include "eventrouter.checkWatch" $config }}
+{{- include "eventrouter.checkNamespaces" (default dict $config.kubernetes).namespaces }}
+{{- include "eventrouter.checkRoutes" $config }}
+{{- include "eventrouter.checkListen" $config.admin.listen }}
+{{- include "eventrouter.checkPaths" . }}
+{{- include "eventrouter.checkSecrets" . }}
+{{- if and $.Values.persistence.enabled (eq (default "auto" (default dict $config.state).store) "none") }}
+{{- fail "persistence.enabled: config.state.store is none, so there is nothing to persist" }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkWatch" -}}
+{{- $watch := default dict .watch }}
+{{- $events := default dict $watch.events }}
+{{- if not (or (not (hasKey $events "enabled")) $events.enabled (default dict $watch.deployments).enabled (default dict $watch.pods).enabled) }}
+{{- fail "config.watch: nothing is watched: enable events, deployments or pods" }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkNamespaces" -}}
+{{- if kindIs "slice" . }}
+{{- if gt (len .) 32 }}
+{{- fail (printf "config.kubernetes.namespaces: %d namespaces, at most 32; leave it out to watch the whole cluster" (len .)) }}
+{{- end }}
+{{- if ne (len .) (len (uniq .)) }}
+{{- fail "config.kubernetes.namespaces: a namespace is named twice" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkRoutes" -}}
+{{- $names := keys .sinks | sortAlpha }}
+{{- range $i, $route := .routes }}
+{{- $at := printf "config.routes[%d]" $i }}
+{{- $sinks := default list $route.sinks }}
+{{- if kindIs "string" $sinks }}
+{{- $sinks = list $sinks }}
+{{- end }}
+{{- range $sinks }}
+{{- if not (has . $names) }}
+{{- fail (printf "%s.sinks: there is no sink %s; config.sinks has %s" $at . (join ", " $names)) }}
+{{- end }}
+{{- end }}
+{{- if and $sinks $route.drop }}
+{{- fail (printf "%s: both sinks and drop; a route has one of them" $at) }}
+{{- end }}
+{{- if not (or $sinks $route.drop) }}
+{{- fail (printf "%s: neither sinks nor drop; a route has one of them" $at) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkListen" -}}
+{{- if not (regexMatch ":[1-9][0-9]*$" .) }}
+{{- fail (printf "config.admin.listen: %q: the kubelet's probes need the admin server, at ADDRESS:PORT" .) }}
+{{- end }}
+{{- if regexMatch "^(127\\.|localhost|\\[::1\\])" . }}
+{{- fail (printf "config.admin.listen: %q: the kubelet's probes do not reach a loopback address" .) }}
+{{- end }}
+{{- end }}
+
+{{/* The root file system is read-only: what is written is on a volume. */}}
+{{- define "eventrouter.checkPaths" -}}
+{{- $ := index . 0 }}
+{{- $config := index . 1 }}
+{{- $volumes := list "/var/lib/eventrouter" }}
+{{- range $.Values.extraVolumeMounts }}
+{{- $volumes = append $volumes (trimSuffix "/" .mountPath) }}
+{{- end }}
+{{- $written := dict }}
+{{- with (default dict $config.state).path }}
+{{- $_ := set $written "config.state.path" . }}
+{{- end }}
+{{- range $name, $sink := $config.sinks }}
+{{- if eq $sink.type "file" }}
+{{- $_ := set $written (printf "config.sinks.%s.path" $name) $sink.path }}
+{{- end }}
+{{- end }}
+{{- range $key, $path := $written }}
+{{- $found := false }}
+{{- range $volumes }}
+{{- $found = or $found (hasPrefix (printf "%s/" .) $path) }}
+{{- end }}
+{{- if not $found }}
+{{- fail (printf "%s: %s is on no volume; it may be below /var/lib/eventrouter/ or below a mount of extraVolumeMounts" $key $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Files below the directory of secrets come from secrets. */}}
+{{- define "eventrouter.checkSecrets" -}}
+{{- $ := index . 0 }}
+{{- range regexFindAll "/etc/eventrouter/secrets/[A-Za-z0-9._/-]*" (toYaml (index . 1)) -1 }}
+{{- $part := splitList "/" (trimPrefix "/etc/eventrouter/secrets/" .) }}
+{{- $secret := default dict (get $.Values.secrets (first $part)) }}
+{{- if not (has (rest $part | join "/") (default list $secret.keys)) }}
+{{- fail (printf "config: names the file %s, but secrets.%s does not have the key %s" . (first $part) (rest $part | join "/")) }}
+{{- end }}
+{{- end }}
+{{- end }}
