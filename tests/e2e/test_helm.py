@@ -5,12 +5,14 @@ ER_GOLDEN_OUT=1 writes them anew."""
 import json
 import os
 import re
+import socket
 import time
 
 import pytest
 import yaml
 
 import helm
+import pod
 from helm import CHART, ROOT
 
 GOLDEN = ROOT / "tests/golden/chart"
@@ -130,3 +132,46 @@ def test_life(release):
     release.wait_pod(lambda pod: pod["metadata"]["uid"] != second["metadata"]["uid"])
     assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
     release.run("uninstall")
+
+
+# ---- the router, as the pod says ----
+
+@pytest.fixture
+def run_pod(cluster, tmp_path):
+    """run_pod(manifest) -> Pod."""
+    reason = pod.usable()
+    if reason:
+        pytest.skip(reason)
+    started = []
+
+    def run(manifest):
+        started.append(pod.Pod(cluster, manifest, tmp_path, f"pod-{len(started)}"))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def values_file(tmp_path, values):
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_pod(release, run_pod, receiver, tmp_path):
+    release.run("install", CHART, "-f", values_file(tmp_path, {
+        "config": {"admin": {"listen": f"0.0.0.0:{free_port()}"},
+                   "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
+                   "sinks": {"hook": {"type": "webhook", "url": receiver.url}, "lines": {"type": "stdout"}}}}))
+    router = run_pod(release.wait_pod())
+    router.wait_ready()
+    assert router.stop() == 0
+    print(router.tail())
+    router.ledger()
