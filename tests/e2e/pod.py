@@ -100,7 +100,10 @@ class Pod(programs.Router):
         """{path: content} of a source of a projected volume."""
         kind, what = next(iter(source.items()))
         if kind == "serviceAccountToken":
-            return {what["path"]: self.token(what)}
+            token = self.token(what)
+            if not what.get("audience"):
+                self.token_text = token.decode()
+            return {what["path"]: token}
         if kind == "downwardAPI":
             assert [item["fieldRef"]["fieldPath"] for item in what["items"]] == ["metadata.namespace"]
             return {what["items"][0]["path"]: self.namespace.encode()}
@@ -152,6 +155,19 @@ class Pod(programs.Router):
                              group=context["runAsGroup"], fs_group=self.fs_group, entrypoint=ENTRYPOINT,
                              ro=",ro" if context["readOnlyRootFilesystem"] else "",
                              arguments=shlex.join(self.container["args"]))
+
+    def assert_confined(self):
+        """It runs as the security contexts say."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        user, group = self.spec["securityContext"]["runAsUser"], self.spec["securityContext"]["runAsGroup"]
+        assert (status["Uid"].split(), status["Gid"].split()) == ([str(user)] * 4, [str(group)] * 4)
+        assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {16 * "0"}
+        assert status["NoNewPrivs"] == "1"
+        assert f"{self.fs_group}" in status["Groups"].split()
+        root = f"/proc/{self.process.pid}/root"
+        flags = os.statvfs(root).f_flag
+        assert flags & os.ST_RDONLY
 
     # ---- what a kubelet asks ----
 

@@ -63,6 +63,11 @@ class Receiver:
                     return missing
                 self.changed.wait(left)
 
+    def wait_until(self, wanted, limit=30):
+        """Returns when wanted(all records) holds."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: wanted(self.records), limit), self.records[-5:]
+
     def close(self):
         self.server.shutdown()
         self.server.server_close()

@@ -6,13 +6,16 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 
 import pytest
 import yaml
 
 import helm
+import kube
 import pod
+import programs
 from helm import CHART, ROOT
 
 GOLDEN = ROOT / "tests/golden/chart"
@@ -88,6 +91,12 @@ def release(cluster, helm4, tmp_path, request):
     return Release(cluster, helm4.program, namespace, tmp_path)
 
 
+def values_file(tmp_path, values):
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
 # ---- without a cluster ----
 
 @pytest.mark.parametrize("values", [None, *VALUES], ids=["none", *NAMES])
@@ -108,6 +117,50 @@ def test_golden(helms, version, values):
         assert [*yaml.safe_load_all(rendered)] == [*yaml.safe_load_all(golden.read_text())]
 
 
+@pytest.mark.parametrize("version", ["4", "3"])
+def test_wrong_values(helms, version):
+    """Each is refused, and the message names the key."""
+    taken = []
+    for path in sorted((GOLDEN / "wrong").glob("*.yaml")):
+        key = re.match(r"# KEY: (.*)\n", path.read_text("utf-8")).group(1)
+        code, _, said = helms[version].run("template", "demo", CHART, "-f", path)
+        said = re.sub(r"/([^/' :]+)", r".\1", said)  # Helm 4 has /config/sinks where Helm 3 has config.sinks
+        parent, _, last = key.rpartition(".")
+        line = next((line for line in said.splitlines() if key in line or
+                     (re.search(rf"(^|[^\w]){re.escape(parent)}[': ]", line) and re.search(rf"\b{re.escape(last)}\b", line))
+                     or (not parent and last in line)), None)
+        if code == 0 or line is None:
+            taken.append((path.name, said))
+    assert taken == []
+
+
+def rules_of(roles):
+    return [(one["kind"], one["metadata"].get("namespace"), one["rules"]) for one in roles
+            if one and one["kind"] in ("Role", "ClusterRole")]
+
+
+WATCHES = ("events", "deployments", "pods")
+RBAC_CONFIGS = [{"sinks": {"out": {"type": "stdout"}}, **kubernetes,
+                 "watch": {name: {"enabled": bool(number >> i & 1)} for i, name in enumerate(WATCHES)}}
+                for number in range(1, 8)
+                for kubernetes in ({}, {"kubernetes": {"namespaces": "shop"}},
+                                   {"kubernetes": {"namespaces": ["shop", "007", "null"]}})]
+RBAC_CONFIGS += [yaml.safe_load(path.read_text("utf-8")) for path in
+                 sorted((ROOT / "tests/golden/rbac").glob("*.yaml"))]
+
+
+def test_rights_are_those_of_check(helm4, tmp_path):
+    """The chart computes what `eventrouter check --rbac` prints."""
+    for config in RBAC_CONFIGS:
+        objects = helm4.objects("-f", values_file(tmp_path, {"config": config}))
+        path = tmp_path / "eventrouter.yaml"
+        path.write_text(objects["ConfigMap", "demo-eventrouter"]["data"]["eventrouter.yaml"])
+        done = subprocess.run([os.path.join(programs.BIN_DIR, "eventrouter"), "check", "-c", path, "--rbac"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert rules_of(objects.values()) == rules_of(yaml.safe_load_all(done.stdout)) != []
+
+
 # ---- with the API server ----
 
 @pytest.mark.parametrize("values", VALUES, ids=NAMES)
@@ -119,26 +172,73 @@ def test_server_takes(release, helm4, monitors, values):
     assert len(out.splitlines()) == len([one for one in yaml.safe_load_all(rendered) if one])
 
 
-def test_life(release):
-    sink = "config.sinks.hook={type: webhook, url: 'http://127.0.0.1:1/'}"
-    notes = release.run("install", CHART)
-    assert "NO SINK" in notes and "NO PERSISTENCE" in notes
-    first = release.wait_pod()
+KINDS = ("all,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,persistentvolumeclaims,"
+         "servicemonitors,podmonitors,clusterroles,clusterrolebindings")
+
+
+def left_over(release):
+    """What the release has in the cluster; without what controllers make."""
+    found = json.loads(release.cluster.kubectl("get", KINDS, "-A", "-o", "json",
+                                               "-l", "app.kubernetes.io/instance=demo"))["items"]
+    return {(one["kind"], one["metadata"]["name"]) for one in found
+            if not one["metadata"].get("ownerReferences") and "deletionTimestamp" not in one["metadata"]
+            and release.namespace in (one["metadata"].get("namespace"), one["metadata"]["name"].partition("-demo")[0])}
+
+
+@pytest.mark.parametrize("version", ["4", "3"])
+def test_life(release, helms, version, kwok, monitors, tmp_path):
+    """install, upgrade, rollback, uninstall; each new configuration makes a new pod."""
+    def upgraded(sinks):
+        release.run("upgrade", CHART, "--wait", "-f", values_file(tmp_path, {"config": {"sinks": sinks}}))
+
+    release.helm.program = helms[version].program
+    hook = {"hook": {"type": "webhook", "url": "http://127.0.0.1:1/"}}
+    notes = release.run("install", CHART, "--wait")
+    assert "NO SINK" in notes and "NO PERSISTENCE" in notes and "NO CLUSTER NAME" in notes
+    pods = [release.wait_pod()]
     assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
-    release.run("upgrade", CHART, "--set-json", 'config.sinks={"hook": {"type": "webhook", "url": "http://127.0.0.1:1/"}}')
-    second = release.wait_pod(lambda pod: pod["metadata"]["uid"] != first["metadata"]["uid"])
-    assert release.config()["sinks"] == {"hook": {"type": "webhook", "url": "http://127.0.0.1:1/"}}
+    installed = left_over(release)
+    assert ("ClusterRole", f"{release.namespace}-demo-eventrouter") in installed
+    upgraded(hook)
+    pods.append(release.wait_pod(lambda pod: pod not in pods))
+    assert release.config()["sinks"] == hook
+    upgraded(hook)  # nothing has changed, so the pod stays
+    assert release.wait_pod()["metadata"]["uid"] == pods[-1]["metadata"]["uid"]
+    release.run("rollback", "1", "--wait")
+    release.wait_pod(lambda pod: pod["metadata"]["uid"] != pods[-1]["metadata"]["uid"])
+    assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
+    assert left_over(release) == installed
+    release.run("uninstall", "--wait")
+    assert left_over(release) == set()
+
+
+def test_all_on(release, monitors, helm4):
+    """Installed where Pod Security is enforced: the pod is made, and only its volume outlives the release."""
+    values = CHART / "ci/all-values.yaml"
+    release.run("install", CHART, "-f", values)
+    pod_found = release.wait_pod()
+    assert pod_found["metadata"]["name"] == "demo-eventrouter-0"
+    release.run("upgrade", CHART, "-f", values, "--set", "replicas=0")
     release.run("rollback", "1")
-    release.wait_pod(lambda pod: pod["metadata"]["uid"] != second["metadata"]["uid"])
-    assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
-    release.run("uninstall")
+    release.wait_pod()
+    release.run("uninstall", "--wait")
+    assert left_over(release) == {("PersistentVolumeClaim", "state-demo-eventrouter-0")}
 
 
 # ---- the router, as the pod says ----
 
+@pytest.fixture(scope="module")
+def kwok(cluster):
+    """A node, on which pods run at once."""
+    cluster.admin.insist("POST", "/api/v1/nodes", {
+        "metadata": {"name": "kwok-1", "annotations": {"kwok.x-k8s.io/node": "fake"}}})
+    cluster.run("start", cluster.folder, "kwok")
+    return cluster
+
+
 @pytest.fixture
 def run_pod(cluster, tmp_path):
-    """run_pod(manifest) -> Pod."""
+    """run_pod(manifest) -> Pod; those of one test find each other's claims."""
     reason = pod.usable()
     if reason:
         pytest.skip(reason)
@@ -153,25 +253,149 @@ def run_pod(cluster, tmp_path):
         one.kill()
 
 
-def free_port():
+def listen():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        return {"listen": f"0.0.0.0:{sock.getsockname()[1]}"}
 
 
-def values_file(tmp_path, values):
-    path = tmp_path / "values.json"
-    path.write_text(json.dumps(values))
-    return path
+def write_event(cluster, namespace, name):
+    cluster.admin.insist("POST", f"/api/v1/namespaces/{namespace}/events", {
+        "metadata": {"name": name}, "type": "Warning", "reason": "Testing", "message": name,
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": "web"}})
 
 
-def test_pod(release, run_pod, receiver, tmp_path):
-    release.run("install", CHART, "-f", values_file(tmp_path, {
-        "config": {"admin": {"listen": f"0.0.0.0:{free_port()}"},
-                   "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
-                   "sinks": {"hook": {"type": "webhook", "url": receiver.url}, "lines": {"type": "stdout"}}}}))
+def statuses(router, requests):
+    """What the API server answers to the token that the pod has."""
+    api = kube.Api(router.cluster.server, router.cluster.ca_file, router.token_text)
+    return {(method, path): api.request(method, path, {} if method in ("POST", "PATCH") else None,
+                                        "application/merge-patch+json" if method == "PATCH" else "application/json")[0]
+            for method, path in requests}
+
+
+def refused_requests(namespace):
+    """What a router has no business with: other resources, other verbs, single objects."""
+    core, apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
+    return [("GET", "/api/v1/secrets"), ("GET", f"{core}/secrets"), ("GET", f"{core}/secrets/hook"),
+            ("GET", f"{core}/configmaps"), ("GET", "/api/v1/configmaps"), ("GET", "/api/v1/nodes"),
+            ("GET", "/api/v1/namespaces"), ("GET", "/api/v1/namespaces/kube-system"),
+            ("GET", f"{core}/serviceaccounts"), ("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles"),
+            ("GET", f"{core}/events/web"), ("POST", f"{core}/events"), ("PATCH", f"{core}/events/web"),
+            ("DELETE", f"{core}/events/web"), ("DELETE", f"{core}/events"),
+            ("GET", f"{core}/pods/web"), ("GET", f"{core}/pods/web/log"), ("POST", f"{core}/pods"),
+            ("POST", f"{core}/pods/web/exec"), ("POST", f"{core}/pods/web/eviction"), ("DELETE", f"{core}/pods/web"),
+            ("GET", f"{apps}/deployments/web"), ("PATCH", f"{apps}/deployments/web"),
+            ("PATCH", f"{apps}/deployments/web/scale"), ("DELETE", f"{apps}/deployments/web"),
+            ("GET", "/apis/apps/v1/replicasets"), ("GET", "/apis/apps/v1/statefulsets"),
+            ("POST", f"{core}/serviceaccounts/default/token"), ("GET", "/metrics"), ("GET", "/logs")]
+
+
+def events_since(watch):
+    """The ids of the records of all Event versions that the test's own watch has seen."""
+    watch.wait_level()
+    events = watch.listed + [event for kind, event in watch.frames if kind != "DELETED"]
+    return {f"{one['metadata']['uid']}-{one['metadata']['resourceVersion']}" for one in events}
+
+
+CRASHING = {
+    "apiVersion": "v1", "kind": "Pod",
+    "metadata": {"name": "crasher", "labels": {"realk8s/fate": "crash"},
+                 "annotations": {"realk8s/run-for": "200ms", "realk8s/reason": "OOMKilled", "realk8s/exit-code": "137"}},
+    "spec": {"containers": [{"name": "main", "image": "crash:1"}]}}
+WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+       "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {
+           "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "nginx:1.25"}]}}}}
+
+
+def test_pod(release, kwok, run_pod, receiver, tmp_path):
+    """Events, changes and restarts, with a secret as a file and one as a variable, and no right too many."""
+    cluster = kwok
+    cluster.kubectl("create", "namespace", "shop-of-pod")
+    cluster.kubectl("-n", release.namespace, "create", "secret", "generic", "hook", "--from-literal=token=from-a-file",
+                    "--from-literal=key=from-the-environment")
+    release.run("install", CHART, "--wait", "-f", values_file(tmp_path, {
+        "config": {
+            "admin": listen(), "cluster": "e2e",
+            "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
+            "sinks": {"hook": {"type": "webhook", "url": receiver.url,
+                               "auth": {"bearer": {"file": "/etc/eventrouter/secrets/hook/token"}},
+                               "headers": {"X-Key": {"env": "KEY"}}},
+                      "lines": {"type": "stdout"}}},
+        "secrets": {"hook": {"secretName": "hook", "keys": ["token"]}},
+        "extraEnv": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "hook", "key": "key"}}}]}))
     router = run_pod(release.wait_pod())
     router.wait_ready()
+    router.assert_confined()
+    watch = kube.EventWatch(cluster.admin)
+    for manifest in (WEB, CRASHING):
+        cluster.kubectl("-n", "shop-of-pod", "apply", "-f", "-", stdin=json.dumps(manifest))
+    cluster.kubectl("-n", "shop-of-pod", "rollout", "status", "deployment/web", "--timeout=30s")
+    cluster.kubectl("-n", "shop-of-pod", "set", "image", "deployment/web", "web=nginx:1.27")
+    cluster.kubectl("-n", "shop-of-pod", "rollout", "status", "deployment/web", "--timeout=30s")
+    receiver.wait_until(lambda records: {("change", "ImageChanged"), ("rollout", "RolloutComplete"),
+                                         ("restart", "OOMKilled")} <= {(r["kind"], r["reason"]) for r in records})
+    cluster.kubectl("delete", "namespace", "shop-of-pod", "--wait=false")
+    assert receiver.wait_for(events_since(watch), 30) == set()
+    watch.stop()
+    assert all(headers["authorization"] == "Bearer from-a-file" and headers["x-key"] == "from-the-environment"
+               for headers, _ in receiver.requests)
+    requests = refused_requests(release.namespace)
+    assert statuses(router, requests) == {request: 403 for request in requests}
+    allowed = [("GET", path) for path in ("/api/v1/events", "/api/v1/pods", "/apis/apps/v1/deployments")]
+    assert statuses(router, allowed) == {request: 200 for request in allowed}
     assert router.stop() == 0
-    print(router.tail())
-    router.ledger()
+    assert router.ledger()["sinks"][0]["rejected"] == 0
+
+
+def test_pod_namespaces(release, run_pod, receiver, tmp_path):
+    """Rights in two namespaces, none in the cluster: lists of the whole cluster are refused."""
+    cluster = release.cluster
+    for name in ("team-a", "team-b", "team-c"):
+        cluster.kubectl("create", "namespace", name)
+    release.run("install", CHART, "-f", values_file(tmp_path, {"config": {
+        "admin": listen(), "kubernetes": {"namespaces": ["team-a", "team-b"]},
+        "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
+        "sinks": {"hook": {"type": "webhook", "url": receiver.url}}}}))
+    assert not [kind for kind, _ in left_over(release) if kind.startswith("Cluster")]
+    router = run_pod(release.wait_pod())
+    router.wait_ready()
+    for name in ("team-c", "team-a", "team-b"):
+        write_event(cluster, name, f"of-{name}")
+    receiver.wait_until(lambda records: {"of-team-a", "of-team-b"} <= {r["message"] for r in records})
+    assert router.stop() == 0
+    assert {record["namespace"] for record in receiver.records} == {"team-a", "team-b"}
+    requests = [("GET", f"{prefix}/{resource}") for name, groups in (("team-a", 200), ("team-c", 403), ("", 403))
+                for prefix, resource in (
+                    (f"/api/v1{'/namespaces/' * bool(name)}{name}", "events"),
+                    (f"/api/v1{'/namespaces/' * bool(name)}{name}", "pods"),
+                    (f"/apis/apps/v1{'/namespaces/' * bool(name)}{name}", "deployments"))]
+    assert statuses(router, requests) == {request: 200 if "team-a" in request[1] else 403 for request in requests}
+    requests = refused_requests("team-a")
+    assert statuses(router, requests) == {request: 403 for request in requests}
+
+
+def test_pod_persistence(release, run_pod, receiver, tmp_path):
+    """A new pod with the old volume goes on where the old one ended."""
+    cluster = release.cluster
+    values = values_file(tmp_path, {
+        "config": {"admin": listen(), "watch": {"events": {"fieldSelector": "reason=Testing"}},
+                   "kubernetes": {"namespaces": [release.namespace]},
+                   "sinks": {"hook": {"type": "webhook", "url": receiver.url}}},
+        "persistence": {"enabled": True}})
+    notes = release.run("install", CHART, "-f", values)
+    assert "NO SINK" not in notes and "NO PERSISTENCE" not in notes
+    manifest = release.wait_pod()
+    router = run_pod(manifest)
+    router.wait_ready()
+    write_event(cluster, release.namespace, "first")
+    receiver.wait_until(lambda records: [r["message"] for r in records] == ["first"])
+    assert router.stop() == 0
+    release.cluster.kubectl("-n", release.namespace, "delete", "pod", "demo-eventrouter-0")
+    write_event(cluster, release.namespace, "meanwhile")
+    router = run_pod(release.wait_pod(lambda pod: pod["metadata"]["uid"] != manifest["metadata"]["uid"]))
+    router.wait_ready()
+    write_event(cluster, release.namespace, "second")
+    receiver.wait_until(lambda records: len(records) >= 3)
+    assert router.stop() == 0
+    assert [record["message"] for record in receiver.records] == ["first", "meanwhile", "second"]
+    assert router.ledger()["sinks"][0]["delivered"] == 2

@@ -69,7 +69,8 @@
 {{- end }}
 
 {{- define "eventrouter.grace" -}}
-{{- include "eventrouter.seconds" (default "25s" (default dict (include "eventrouter.config" . | fromYaml).shutdown).grace) }}
+{{- $shutdown := default dict (include "eventrouter.config" . | fromYaml).shutdown }}
+{{- include "eventrouter.seconds" (hasKey $shutdown "grace" | ternary $shutdown.grace "25s") }}
 {{- end }}
 
 {{- define "eventrouter.terminationGrace" -}}

@@ -14,8 +14,8 @@
 {{- end }}
 {{- end }}
 
-{{/* Cluster-wide objects carry the namespace too: the same release may be in another one. */}}
-{{- define "eventrouter.clusterName" -}}
+{{/* The name of roles, which are outside the release's namespace: the same release may be in another one. */}}
+{{- define "eventrouter.roleName" -}}
 {{- printf "%s-%s" .Release.Namespace (include "eventrouter.fullname" .) }}
 {{- end }}
 
