@@ -93,7 +93,7 @@ def release(cluster, helm4, tmp_path, request):
 
 def values_file(tmp_path, values):
     path = tmp_path / "values.json"
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values, ensure_ascii=False), "utf-8")
     return path
 
 
@@ -102,6 +102,15 @@ def values_file(tmp_path, values):
 @pytest.mark.parametrize("values", [None, *VALUES], ids=["none", *NAMES])
 def test_lint(helm4, values):
     helm4.insist("lint", "--strict", CHART, *(["-f", values] if values else []))
+
+
+def test_package(helm4, tmp_path):
+    """The package has all that the folder has."""
+    helm4.insist("package", CHART, "-d", tmp_path)
+    package, = tmp_path.glob("eventrouter-*.tgz")
+    values = CHART / "ci/all-values.yaml"
+    rendered, _ = helm4.insist("template", "demo", package, "-n", "monitoring", "-f", values)
+    assert rendered == (GOLDEN / "all.yaml").read_text()
 
 
 @pytest.mark.parametrize("version", ["4", "3"])
@@ -115,6 +124,30 @@ def test_golden(helms, version, values):
         assert rendered == golden.read_text()
     else:  # other blank lines between the objects
         assert [*yaml.safe_load_all(rendered)] == [*yaml.safe_load_all(golden.read_text())]
+
+
+TEXTS = ["re:^a\tb \"q\" \\d+ \u00e9 \U0001F600 {{ no }}$", "1.2", "true", "null", "~", "2001-01-01", "!x", "*y",
+         "&z", "- a", "0x1F", "1e3", "12_3", "y", "no", ".5", " lead", "trail ", "many\nlines\n", "# no: yes",
+         " ".join(30 * ["fold"])]
+
+
+@pytest.mark.parametrize("version", ["4", "3"])
+def test_texts_and_numbers_stay(helms, version, tmp_path):
+    """What the program reads is what the user wrote, whatever YAML was made of it on the way."""
+    config = {"cluster": "0640", "routes": [
+        {"name": "odd", "match": {"message": TEXTS, "count": 2147483647}, "sinks": ["a"]}],
+        "sinks": {"a": {"type": "file", "path": "/var/lib/eventrouter/a", "mode": "0600",
+                        "queue": {"records": 10000000, "bytes": 1048576}}}}
+    objects = helms[version].objects("-f", values_file(tmp_path, {"config": config}))
+    path = tmp_path / "eventrouter.yaml"
+    path.write_text(objects["ConfigMap", "demo-eventrouter"]["data"]["eventrouter.yaml"])
+    done = subprocess.run([os.path.join(programs.BIN_DIR, "eventrouter"), "check", "-c", path, "--print"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    read = yaml.safe_load(done.stdout)
+    assert read["cluster"] == "0640" and read["routes"][0]["match"] == config["routes"][0]["match"]
+    sink = read["sinks"]["a"]
+    assert (sink["mode"], sink["queue"]["records"], sink["queue"]["bytes"]) == ("0600", 10000000, "1MiB")
 
 
 @pytest.mark.parametrize("version", ["4", "3"])
@@ -172,6 +205,7 @@ def test_server_takes(release, helm4, monitors, values):
     assert len(out.splitlines()) == len([one for one in yaml.safe_load_all(rendered) if one])
 
 
+WAIT = ("--wait", "--timeout", "60s")
 KINDS = ("all,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets,persistentvolumeclaims,"
          "servicemonitors,podmonitors,clusterroles,clusterrolebindings")
 
@@ -189,26 +223,26 @@ def left_over(release):
 def test_life(release, helms, version, kwok, monitors, tmp_path):
     """install, upgrade, rollback, uninstall; each new configuration makes a new pod."""
     def upgraded(sinks):
-        release.run("upgrade", CHART, "--wait", "-f", values_file(tmp_path, {"config": {"sinks": sinks}}))
+        release.run("upgrade", CHART, *WAIT, "-f", values_file(tmp_path, {"config": {"sinks": sinks}}))
 
     release.helm.program = helms[version].program
     hook = {"hook": {"type": "webhook", "url": "http://127.0.0.1:1/"}}
-    notes = release.run("install", CHART, "--wait")
+    notes = release.run("install", CHART, *WAIT)
     assert "NO SINK" in notes and "NO PERSISTENCE" in notes and "NO CLUSTER NAME" in notes
-    pods = [release.wait_pod()]
+    first = release.wait_pod()["metadata"]["uid"]
     assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
     installed = left_over(release)
     assert ("ClusterRole", f"{release.namespace}-demo-eventrouter") in installed
     upgraded(hook)
-    pods.append(release.wait_pod(lambda pod: pod not in pods))
+    second = release.wait_pod(lambda pod: pod["metadata"]["uid"] != first)["metadata"]["uid"]
     assert release.config()["sinks"] == hook
     upgraded(hook)  # nothing has changed, so the pod stays
-    assert release.wait_pod()["metadata"]["uid"] == pods[-1]["metadata"]["uid"]
-    release.run("rollback", "1", "--wait")
-    release.wait_pod(lambda pod: pod["metadata"]["uid"] != pods[-1]["metadata"]["uid"])
+    assert release.wait_pod()["metadata"]["uid"] == second
+    release.run("rollback", "1", *WAIT)
+    release.wait_pod(lambda pod: pod["metadata"]["uid"] != second)
     assert release.config()["sinks"] == {"stdout": {"type": "stdout"}}
     assert left_over(release) == installed
-    release.run("uninstall", "--wait")
+    release.run("uninstall", *WAIT)
     assert left_over(release) == set()
 
 
@@ -221,8 +255,41 @@ def test_all_on(release, monitors, helm4):
     release.run("upgrade", CHART, "-f", values, "--set", "replicas=0")
     release.run("rollback", "1")
     release.wait_pod()
-    release.run("uninstall", "--wait")
+    release.run("uninstall", *WAIT)
     assert left_over(release) == {("PersistentVolumeClaim", "state-demo-eventrouter-0")}
+
+
+def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
+    """Word for word, in the order of the chart's README; and that of the README."""
+    text = (CHART / "README.md").read_text("utf-8")
+    (tmp_path / "charts").symlink_to(ROOT / "charts")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "helm").symlink_to(helm4.program)
+    (tools / "kubectl").symlink_to(os.path.join(os.path.dirname(kube.programs()), "kubectl"))
+    blocks = re.findall(r"^```(sh|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "values.yaml").write_text(next(block for kind, block in blocks if kind == "yaml"))
+    scripts = [block for kind, block in blocks if kind == "sh"]
+    assert len(scripts) == 4 and scripts[0] in (ROOT / "README.md").read_text("utf-8")
+    for script in scripts:
+        done = subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False, env={
+            **helm4.env, "PATH": f"{tools}:/usr/bin:/bin", "TOKEN": "t",
+            "KUBECONFIG": os.path.join(cluster.folder, "admin.kubeconfig")})
+        assert done.returncode == 0, (script, done.stderr)
+    left = cluster.kubectl("-n", "eventrouter", "get", "all,pvc,configmaps,clusterroles", "-o", "name",
+                           "-l", "app.kubernetes.io/instance=eventrouter").split()
+    assert [name for name in left if not name.startswith("pod/")] == ["persistentvolumeclaim/state-eventrouter-0"]
+
+
+def test_becoming_persistent(release):
+    """The Deployment makes way for a StatefulSet, and comes back."""
+    release.run("install", CHART)
+    first = release.wait_pod()
+    release.run("upgrade", CHART, "--set", "persistence.enabled=true")
+    assert release.wait_pod(lambda pod: pod["metadata"]["uid"] != first["metadata"]["uid"]
+                            )["metadata"]["name"] == "demo-eventrouter-0"
+    release.run("rollback")
+    release.wait_pod(lambda pod: pod["metadata"]["name"] != "demo-eventrouter-0")
 
 
 # ---- the router, as the pod says ----
@@ -313,7 +380,7 @@ def test_pod(release, kwok, run_pod, receiver, tmp_path):
     cluster.kubectl("create", "namespace", "shop-of-pod")
     cluster.kubectl("-n", release.namespace, "create", "secret", "generic", "hook", "--from-literal=token=from-a-file",
                     "--from-literal=key=from-the-environment")
-    release.run("install", CHART, "--wait", "-f", values_file(tmp_path, {
+    release.run("install", CHART, *WAIT, "-f", values_file(tmp_path, {
         "config": {
             "admin": listen(), "cluster": "e2e",
             "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
@@ -347,7 +414,7 @@ def test_pod(release, kwok, run_pod, receiver, tmp_path):
     assert router.ledger()["sinks"][0]["rejected"] == 0
 
 
-def test_pod_namespaces(release, run_pod, receiver, tmp_path):
+def test_pod_namespaces(release, monitors, run_pod, receiver, tmp_path):
     """Rights in two namespaces, none in the cluster: lists of the whole cluster are refused."""
     cluster = release.cluster
     for name in ("team-a", "team-b", "team-c"):
