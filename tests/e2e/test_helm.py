@@ -19,8 +19,12 @@ import programs
 from helm import CHART, ROOT
 
 GOLDEN = ROOT / "tests/golden/chart"
-VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
-NAMES = [path.name.removesuffix("-values.yaml") for path in VALUES]
+VALUES = {path.name.removesuffix("-values.yaml"): [path] for path in sorted((CHART / "ci").glob("*-values.yaml"))}
+
+
+def with_values(name):
+    """The options of helm for the files of values of this name."""
+    return [word for path in VALUES[name] for word in ("-f", path)]
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +103,10 @@ def values_file(tmp_path, values):
 
 # ---- without a cluster ----
 
-@pytest.mark.parametrize("values", [None, *VALUES], ids=["none", *NAMES])
-def test_lint(helm4, values):
-    helm4.insist("lint", "--strict", CHART, *(["-f", values] if values else []))
+@pytest.mark.parametrize("version", ["4", "3"])
+@pytest.mark.parametrize("name", VALUES)
+def test_lint(helms, version, name):
+    helms[version].insist("lint", "--strict", CHART, *with_values(name))
 
 
 def test_package(helm4, tmp_path):
@@ -114,10 +119,10 @@ def test_package(helm4, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["4", "3"])
-@pytest.mark.parametrize("values", VALUES, ids=NAMES)
-def test_golden(helms, version, values):
-    rendered = helms[version].template("-f", values)
-    golden = GOLDEN / values.name.replace("-values", "")
+@pytest.mark.parametrize("name", VALUES)
+def test_golden(helms, version, name):
+    rendered = helms[version].template(*with_values(name))
+    golden = GOLDEN / f"{name}.yaml"
     if os.environ.get("ER_GOLDEN_OUT") and version == "4":
         golden.write_text(rendered)
     if version == "4":
@@ -196,9 +201,9 @@ def test_rights_are_those_of_check(helm4, tmp_path):
 
 # ---- with the API server ----
 
-@pytest.mark.parametrize("values", VALUES, ids=NAMES)
-def test_server_takes(release, helm4, monitors, values):
-    rendered = helm4.template("-f", values, namespace=release.namespace)
+@pytest.mark.parametrize("name", VALUES)
+def test_server_takes(release, helm4, monitors, name):
+    rendered = helm4.template(*with_values(name), namespace=release.namespace)
     out, warnings = release.cluster.kubectl_said("apply", "--dry-run=server", "--validate=strict",
                                                  "-f", "-", stdin=rendered)
     assert not warnings
