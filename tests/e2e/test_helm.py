@@ -451,7 +451,7 @@ def test_pod_persistence(release, run_pod, receiver, tmp_path):
     cluster = release.cluster
     values = values_file(tmp_path, {
         "config": {"admin": listen(), "watch": {"events": {"fieldSelector": "reason=Testing"}},
-                   "kubernetes": {"namespaces": [release.namespace]},
+                   "kubernetes": {"namespaces": [release.namespace]}, "state": {"path": "/var/lib/eventrouter"},
                    "sinks": {"hook": {"type": "webhook", "url": receiver.url}}},
         "persistence": {"enabled": True}})
     notes = release.run("install", CHART, "-f", values)

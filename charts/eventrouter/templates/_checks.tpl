@@ -83,7 +83,7 @@
 {{- range $key, $path := $written }}
 {{- $found := false }}
 {{- range $volumes }}
-{{- $found = or $found (hasPrefix (printf "%s/" .) $path) }}
+{{- $found = or $found (hasPrefix (printf "%s/" .) $path) (and (eq . $path) (eq $key "config.state.path")) }}
 {{- end }}
 {{- if not $found }}
 {{- fail (printf "%s: %s is on no volume; it may be below /var/lib/eventrouter/ or below a mount of extraVolumeMounts" $key $path) }}
@@ -91,14 +91,21 @@
 {{- end }}
 {{- end }}
 
-{{/* Files below the directory of secrets come from secrets. */}}
+{{/* Files below the directory of secrets come from secrets, or from a mount of the user's own. */}}
 {{- define "eventrouter.checkSecrets" -}}
 {{- $ := index . 0 }}
-{{- range regexFindAll "/etc/eventrouter/secrets/[A-Za-z0-9._/-]*" (toYaml (index . 1)) -1 }}
-{{- $part := splitList "/" (trimPrefix "/etc/eventrouter/secrets/" .) }}
-{{- $secret := default dict (get $.Values.secrets (first $part)) }}
-{{- if not (has (rest $part | join "/") (default list $secret.keys)) }}
-{{- fail (printf "config: names the file %s, but secrets.%s does not have the key %s" . (first $part) (rest $part | join "/")) }}
+{{- range $path := regexFindAll "/etc/eventrouter/secrets/[A-Za-z0-9._/-]*" (toYaml (index . 1)) -1 }}
+{{- $found := false }}
+{{- range $.Values.extraVolumeMounts }}
+{{- $found = or $found (hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $path) (eq .mountPath $path) }}
+{{- end }}
+{{- range $name, $secret := $.Values.secrets }}
+{{- range $secret.keys }}
+{{- $found = or $found (eq $path (printf "/etc/eventrouter/secrets/%s/%s" $name .)) }}
+{{- end }}
+{{- end }}
+{{- if not $found }}
+{{- fail (printf "secrets: config names the file %s, which is not mounted; secrets: {NAME: {secretName: SECRET, keys: [KEY]}} makes /etc/eventrouter/secrets/NAME/KEY" $path) }}
 {{- end }}
 {{- end }}
 {{- end }}
