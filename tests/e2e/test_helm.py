@@ -424,11 +424,12 @@ def test_pod_namespaces(release, monitors, run_pod, receiver, tmp_path):
     cluster = release.cluster
     for name in ("team-a", "team-b", "team-c"):
         cluster.kubectl("create", "namespace", name)
-    release.run("install", CHART, "-f", values_file(tmp_path, {"config": {
-        "admin": listen(), "kubernetes": {"namespaces": ["team-a", "team-b"]},
+    notes = release.run("install", CHART, "-f", values_file(tmp_path, {"config": {
+        "admin": listen(), "state": {"store": "none"}, "kubernetes": {"namespaces": ["team-a", "team-b"]},
         "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
         "sinks": {"hook": {"type": "webhook", "url": receiver.url}}}}))
     assert not [kind for kind, _ in left_over(release) if kind.startswith("Cluster")]
+    assert "namespaces team-a, team-b" in notes and "NO RESUME POINTS" in notes and "NO PERSISTENCE" not in notes
     router = run_pod(release.wait_pod())
     router.wait_ready()
     for name in ("team-c", "team-a", "team-b"):
