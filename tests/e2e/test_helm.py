@@ -2,6 +2,7 @@
 
 tests/golden/chart/NAME.yaml is what charts/eventrouter/ci/NAME-values.yaml renders;
 ER_GOLDEN_OUT=1 writes them anew."""
+import base64
 import json
 import os
 import re
@@ -380,7 +381,7 @@ WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"
 
 
 def test_pod(release, kwok, run_pod, receiver, tmp_path):
-    """Events, changes and restarts, with a secret as a file and one as a variable, and no right too many."""
+    """Events, changes and restarts, with secrets as file, variable and token, and no right too many."""
     cluster = kwok
     cluster.kubectl("create", "namespace", "shop-of-pod")
     cluster.kubectl("-n", release.namespace, "create", "secret", "generic", "hook", "--from-literal=token=from-a-file",
@@ -391,9 +392,11 @@ def test_pod(release, kwok, run_pod, receiver, tmp_path):
             "watch": {"deployments": {"enabled": True}, "pods": {"enabled": True}},
             "sinks": {"hook": {"type": "webhook", "url": receiver.url,
                                "auth": {"bearer": {"file": "/etc/eventrouter/secrets/hook/token"}},
-                               "headers": {"X-Key": {"env": "KEY"}}},
+                               "headers": {"X-Key": {"env": "KEY"},
+                                           "X-Token": {"file": "/var/run/secrets/eventrouter/tokens/pool"}}},
                       "lines": {"type": "stdout"}}},
         "secrets": {"hook": {"secretName": "hook", "keys": ["token"]}},
+        "serviceAccountTokens": {"pool": {"audience": "//iam.example.com/pool"}},
         "extraEnv": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "hook", "key": "key"}}}]}))
     router = run_pod(release.wait_pod())
     router.wait_ready()
@@ -411,6 +414,10 @@ def test_pod(release, kwok, run_pod, receiver, tmp_path):
     watch.stop()
     assert all(headers["authorization"] == "Bearer from-a-file" and headers["x-key"] == "from-the-environment"
                for headers, _ in receiver.requests)
+    claims = receiver.requests[0][0]["x-token"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    assert claims["aud"] == ["//iam.example.com/pool"]
+    assert claims["sub"] == f"system:serviceaccount:{release.namespace}:demo-eventrouter"
     requests = refused_requests(release.namespace)
     assert statuses(router, requests) == {request: 403 for request in requests}
     allowed = [("GET", path) for path in ("/api/v1/events", "/api/v1/pods", "/apis/apps/v1/deployments")]
