@@ -2,6 +2,7 @@
 #include "sinks/http_sink.h"
 
 #include "sinks/http_gzip.h"
+#include "sinks/http_nodes.h"
 #include "sinks/http_preview.h"
 #include "sinks/http_rules.h"
 
@@ -9,18 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX  65536      /* bytes of an answer that are read; the rest is cut */
+#define ANSWER_MAX  65536      /* bytes of an answer that are read, unless the profile says more */
 #define BODY_KEEP   (1u << 20) /* memory kept between requests */
 #define URL_MAX     8192
 #define EXCERPT_MAX 200
 
-typedef struct http_sink {
+struct er_http_caller {
     const er_http_profile *profile;
     const er_http_sink_config *config;
     er_sink_env env;
     er_http_client *client;
     er_auth *auth;
-    er_secret *url;
+    er_http_nodes nodes;
     er_secret **headers; /* values of config->headers */
     void *state;         /* the profile's */
     const char *content_type;
@@ -31,7 +32,8 @@ typedef struct http_sink {
     er_buf url_text; /* NUL-terminated copy for one request */
     er_buf where;    /* the URL as it may be shown */
     er_histogram *duration;
-} http_sink;
+};
+typedef struct er_http_caller http_sink;
 
 /* ---- configuration ---- */
 
@@ -164,8 +166,7 @@ static void init_metrics(http_sink *sink) {
 static er_status read_secrets(http_sink *sink, er_err *err) {
     const er_http_sink_config *config = sink->config;
     char what[256];
-    (void)snprintf(what, sizeof what, "sinks.%s.url", sink->env.name);
-    er_status status = er_secret_new(&config->url, what, &sink->url, err);
+    er_status status = er_http_nodes_init(&sink->nodes, config, sink->env.name, err);
     sink->headers = er_xcalloc(config->headers.n + 1, sizeof(er_secret *));
     for (size_t i = 0; i < config->headers.n && status == ER_OK; i++) {
         const er_cfg_secret *header = header_at(config, i);
@@ -241,7 +242,7 @@ void er_http_sink_destroy(void *self) {
     http_sink *sink = self;
     er_http_client_free(sink->client);
     er_auth_free(sink->auth);
-    er_secret_free(sink->url);
+    er_http_nodes_fini(&sink->nodes);
     for (size_t i = 0; sink->headers != NULL && i < sink->config->headers.n; i++) {
         er_secret_free(sink->headers[i]);
     }
@@ -303,7 +304,7 @@ static er_str frame(http_sink *sink, const er_batch *batch) {
 static void show_url(http_sink *sink, er_str url) {
     er_buf_clear(&sink->where);
     er_url_redact(url, &sink->where);
-    if (sink->config->url.kind == ER_SECRET_LITERAL) {
+    if (sink->nodes.v[sink->nodes.at].is_literal) {
         return;
     }
     const char *text = er_buf_cstr(&sink->where);
@@ -316,7 +317,7 @@ static void show_url(http_sink *sink, er_str url) {
 }
 
 static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
-    er_str url = er_secret_get(sink->url);
+    er_str url = er_secret_get(er_http_nodes_next(&sink->nodes)->url);
     show_url(sink, url);
     er_buf_wipe(&sink->url_text);
     er_buf_put_str(&sink->url_text, url);
@@ -328,6 +329,13 @@ static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
     return ER_OK;
 }
 
+static void fill_configured(http_sink *sink, er_http_request *req) {
+    for (size_t i = 0; i < sink->config->headers.n; i++) {
+        er_http_request_header(req, header_at(sink->config, i)->name.s,
+                               er_secret_get(sink->headers[i]));
+    }
+}
+
 static void fill_headers(http_sink *sink, er_http_request *req) {
     const er_http_sink_config *config = sink->config;
     if (!er_http_sink_has_header(config, "Content-Type")) {
@@ -336,15 +344,20 @@ static void fill_headers(http_sink *sink, er_http_request *req) {
     if (sink->gzip != NULL) {
         er_http_request_header(req, "Content-Encoding", ER_STR("gzip"));
     }
-    for (size_t i = 0; i < config->headers.n; i++) {
-        er_http_request_header(req, header_at(config, i)->name.s, er_secret_get(sink->headers[i]));
-    }
+    fill_configured(sink, req);
 }
 
-/* What is delivered: the body as the receiver shall read it, and as it is sent. */
-typedef struct content {
+/* What is sent: a batch, with the body as the receiver shall read it and as it goes out; or a call
+ * of open. */
+typedef struct http_content {
+    const er_batch *batch; /* NULL: a call */
     er_str payload, body;
+    const er_http_call *call;
 } http_content;
+
+static size_t answer_max(const http_sink *sink) {
+    return sink->profile->answer_max > 0 ? sink->profile->answer_max : ANSWER_MAX;
+}
 
 /* All that is the same for each attempt. */
 static er_status fill_fixed(http_sink *sink, const er_batch *batch, er_str body,
@@ -352,7 +365,7 @@ static er_status fill_fixed(http_sink *sink, const er_batch *batch, er_str body,
     *req = (er_http_request){.method = "POST",
                              .body = body,
                              .timeout_ms = sink->config->timeout.request_ms,
-                             .response_max = ANSWER_MAX,
+                             .response_max = answer_max(sink),
                              .response_cut = true};
     er_status status = fill_url(sink, req, err);
     if (status != ER_OK) {
@@ -371,10 +384,53 @@ static er_status sign(http_sink *sink, er_str payload, er_http_request *req, er_
                : profile->sign(sink->config, sink->state, payload, er_time_now(), req, err);
 }
 
-static er_status fill_request(http_sink *sink, const er_batch *batch, const http_content *content,
-                              er_http_request *req, er_err *err) {
-    er_status status = fill_fixed(sink, batch, content->body, req, err);
-    status = status == ER_OK ? sign(sink, content->payload, req, err) : status;
+void er_http_sink_join(er_str base, const char *path, er_buf *out) {
+    while (base.n > 0 && base.p[base.n - 1] == '/') {
+        base.n--;
+    }
+    er_buf_put_str(out, base);
+    er_buf_puts(out, path);
+}
+
+/* A request of open: as the profile says, and as configured. */
+static er_status fill_call(http_sink *sink, const er_http_call *call, er_http_request *req,
+                           er_err *err) {
+    *req = (er_http_request){.method = call->method,
+                             .body = call->body,
+                             .timeout_ms = sink->config->timeout.request_ms,
+                             .response_max = ANSWER_MAX,
+                             .response_cut = true};
+    er_status status = fill_url(sink, req, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    er_str base = er_buf_str(&sink->url_text);
+    char *url = er_str_dup(base);
+    er_buf_wipe(&sink->url_text);
+    er_http_sink_join((er_str){url, base.n}, call->path, &sink->url_text);
+    explicit_bzero(url, base.n);
+    free(url);
+    if (er_buf_status(&sink->url_text) != ER_OK) {
+        return er_err_set(err, ER_E_DENIED, "sinks.%s.url is too long", sink->env.name);
+    }
+    req->url = er_buf_cstr(&sink->url_text);
+    show_url(sink, er_buf_str(&sink->url_text));
+    if (call->body.n > 0 && !er_http_sink_has_header(sink->config, "Content-Type")) {
+        er_http_request_header(req, "Content-Type", ER_STR("application/json"));
+    }
+    fill_configured(sink, req);
+    return ER_OK;
+}
+
+static er_status fill_request(http_sink *sink, const http_content *content, er_http_request *req,
+                              er_err *err) {
+    er_status status;
+    if (content->call != NULL) {
+        status = fill_call(sink, content->call, req, err);
+    } else {
+        status = fill_fixed(sink, content->batch, content->body, req, err);
+        status = status == ER_OK ? sign(sink, content->payload, req, err) : status;
+    }
     return status == ER_OK ? er_auth_apply(sink->auth, req, err) : status;
 }
 
@@ -463,6 +519,9 @@ static er_status conclude(http_sink *sink, const er_http_response *res, er_batch
                                            [ER_HTTP_REFUSED] = "reject"};
     const er_http_profile *profile = sink->profile;
     er_http_action action = er_http_action_of(profile->rules, profile->rules_n, res->status);
+    if (profile->action != NULL) {
+        action = profile->action(sink->config, sink->state, res, action);
+    }
     count_request(sink, outcomes[action], res->status);
     er_buf text;
     er_buf_init(&text, 4096);
@@ -531,7 +590,7 @@ static bool refresh_secrets(http_sink *sink) {
     if (sink->profile->refresh != NULL) {
         is_new = sink->profile->refresh(sink->state) || is_new;
     }
-    is_new = secret_is_new(sink->url) || is_new;
+    is_new = er_http_nodes_refresh(&sink->nodes) || is_new;
     for (size_t i = 0; i < sink->config->headers.n; i++) {
         is_new = secret_is_new(sink->headers[i]) || is_new;
     }
@@ -539,10 +598,10 @@ static bool refresh_secrets(http_sink *sink) {
 }
 
 /* One exchange. */
-static er_status exchange(http_sink *sink, const er_batch *batch, const http_content *content,
-                          er_http_response *res, er_err *err) {
+static er_status exchange(http_sink *sink, const http_content *content, er_http_response *res,
+                          er_err *err) {
     er_http_request req;
-    er_status status = fill_request(sink, batch, content, &req, err);
+    er_status status = fill_request(sink, content, &req, err);
     if (status != ER_OK) {
         return status;
     }
@@ -552,9 +611,70 @@ static er_status exchange(http_sink *sink, const er_batch *batch, const http_con
     return status == ER_OK ? ER_OK : no_answer(sink, res, status, err);
 }
 
+/* At one address; once more when a credential turns out to be old. */
+static er_status ask_node(http_sink *sink, const http_content *content, er_http_response *res,
+                          er_err *err) {
+    er_status status = exchange(sink, content, res, err);
+    if (status == ER_OK && res->status == 401 && refresh_secrets(sink)) {
+        count_request(sink, "retry", res->status);
+        status = exchange(sink, content, res, err);
+    }
+    return status;
+}
+
+/* At one address after the other, until one serves or there is no more. */
+static er_status ask(http_sink *sink, const http_content *content, er_http_response *res,
+                     er_err *err) {
+    for (size_t left = sink->nodes.n;; left--) {
+        er_status status = ask_node(sink, content, res, err);
+        bool is_down = status == ER_OK && res->status >= 502 && res->status <= 504;
+        if (status == ER_OK && !is_down) {
+            er_http_nodes_worked(&sink->nodes);
+            return status;
+        }
+        if (status != ER_E_UNAVAILABLE && !is_down) {
+            return status;
+        }
+        er_err down = {0};
+        if (is_down) {
+            (void)er_err_set(&down, ER_E_UNAVAILABLE, "%ld from %s", res->status,
+                             er_buf_cstr(&sink->where));
+        }
+        if (!er_http_nodes_failed(&sink->nodes, sink->env.name, is_down ? &down : err) ||
+            left == 1) {
+            return status;
+        }
+        if (is_down) {
+            count_request(sink, "retry", res->status);
+        }
+    }
+}
+
+er_status er_http_sink_call(er_http_caller *caller, const er_http_call *call, er_http_response *res,
+                            er_err *err) {
+    http_content content = {.call = call};
+    er_status status = ask(caller, &content, res, err);
+    if (status == ER_OK) {
+        count_request(caller, res->status / 100 == 2 ? "ok" : "retry", res->status);
+    }
+    return status;
+}
+
+void er_http_sink_describe(const er_http_caller *caller, const er_http_response *res, er_buf *out) {
+    describe(caller, res->status, out);
+    put_excerpt(res, out);
+}
+
+er_status er_http_sink_open(void *self, er_deadline until, er_err *err) {
+    http_sink *sink = self;
+    const er_http_profile *profile = sink->profile;
+    return profile->open == NULL ? ER_OK
+                                 : profile->open(sink->config, sink->state, sink, until, err);
+}
+
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err) {
     http_sink *sink = self;
-    http_content content = {.payload = frame(sink, batch)};
+    http_content content = {.batch = batch, .payload = frame(sink, batch)};
     content.body = content.payload;
     if (sink->gzip != NULL) {
         er_buf_shrink(&sink->packed, BODY_KEEP);
@@ -566,11 +686,7 @@ er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err) {
     }
     er_http_response res;
     er_http_response_init(&res);
-    er_status status = exchange(sink, batch, &content, &res, err);
-    if (status == ER_OK && res.status == 401 && refresh_secrets(sink)) {
-        count_request(sink, "retry", res.status);
-        status = exchange(sink, batch, &content, &res, err);
-    }
+    er_status status = ask(sink, &content, &res, err);
     if (status == ER_OK) {
         status = conclude(sink, &res, batch, err);
     }

@@ -19,6 +19,7 @@ typedef enum er_http_compression { ER_HTTP_PLAIN, ER_HTTP_GZIP } er_http_compres
 typedef struct er_http_sink_config {
     er_sink_settings common;
     er_secret_ref url;
+    er_cfg_list more_urls; /* of er_secret_ref; see ER_HTTP_SINK_MORE_URLS_ROW */
     struct {
         int64_t connect_ms, request_ms;
     } timeout;
@@ -34,7 +35,9 @@ er_status er_http_sink_check_header(const char *name, er_err *err);
 bool er_http_sink_has_header(const er_http_sink_config *config, const char *name);
 /* Most entries in `headers:`. */
 #define ER_HTTP_SINK_HEADERS_MAX 16
-#define ER_HTTP_SINK_ROWS                                                                          \
+#define ER_HTTP_SINK_ROWS        ER_HTTP_SINK_ROWS_WITH(er_auth_rows)
+/* The same with other rows for `auth:`. */
+#define ER_HTTP_SINK_ROWS_WITH(auth_rows_)                                                         \
     {.key = "url",                                                                                 \
      .type = ER_FIELD_URL,                                                                         \
      .flags = ER_FIELD_REQUIRED,                                                                   \
@@ -52,7 +55,7 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
          .help = "TLS towards the peer."},                                                         \
         {.key = "auth",                                                                            \
          .type = ER_FIELD_STRUCT,                                                                  \
-         .rows = er_auth_rows,                                                                     \
+         .rows = (auth_rows_),                                                                     \
          .check_struct = er_auth_check,                                                            \
          .offset = offsetof(er_http_sink_config, auth),                                            \
          .help = "Credentials; at most one kind."},                                                \
@@ -65,6 +68,18 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
         .key = "compression", .type = ER_FIELD_ENUM, .choices = "none|gzip",                       \
         .offset = offsetof(er_http_sink_config, compression),                                      \
         .help = "gzip packs each request's body (Content-Encoding: gzip)."                         \
+    }
+
+/* For a service with several addresses, any of which takes any request. Requests go to `url` and
+ * these in turn; one that does not answer, or answers 502, 503 or 504, is left out for a while and
+ * the request goes to the next at once. */
+#define ER_HTTP_SINK_MORE_URLS_ROW                                                                 \
+    {                                                                                              \
+        .key = "moreUrls", .type = ER_FIELD_SECRET_LIST, .flags = ER_FIELD_OF_URLS, .max = 31,     \
+        .offset = offsetof(er_http_sink_config, more_urls),                                        \
+        .help = "Further addresses of the same service. Requests go to url and these in turn; "    \
+                "one that does not serve is left out for 5 s, or longer when it fails again "      \
+                "(5 min at the most)."                                                             \
     }
 
 typedef enum er_http_framing {
@@ -94,6 +109,24 @@ typedef struct er_http_rule {
  *   other 4xx                                                 REFUSED */
 er_http_action er_http_action_of(const er_http_rule *rules, size_t n, long status);
 
+/* Handed to a profile's open: requests like those of deliver, with the same URLs, credentials and
+ * headers. */
+typedef struct er_http_caller er_http_caller;
+typedef struct er_http_call {
+    const char *method;
+    const char *path; /* and query, from "/"; joined to the URL by er_http_sink_join */
+    er_str body;      /* JSON; empty: none */
+} er_http_call;
+/* Sends it and waits. ER_OK: an answer came, whatever its status; of its body the first 64 KiB are
+ * kept. Errors: the endpoint's state. */
+er_status er_http_sink_call(er_http_caller *caller, const er_http_call *call, er_http_response *res,
+                            er_err *err);
+/* Appends base without the slashes at its end, and path. */
+void er_http_sink_join(er_str base, const char *path, er_buf *out);
+/* Appends status and place of an answer, what it begins with, and what to do: "403 Forbidden from
+ * http://h/x: {...}". */
+void er_http_sink_describe(const er_http_caller *caller, const er_http_response *res, er_buf *out);
+
 typedef struct er_http_profile {
     const char *content_type; /* unless the operator's headers have one */
     er_http_framing framing;
@@ -102,10 +135,15 @@ typedef struct er_http_profile {
     /* Optional. What the configuration asks for in place of the content type and framing above. */
     void (*format)(const void *config, const char **content_type, er_http_framing *framing);
     size_t state_size; /* bytes of zeroed state handed to the callbacks */
+    size_t answer_max; /* bytes of an answer that are read, the rest is cut; 0: 64 KiB */
     /* Optional. Fills the state, on main, without I/O but reading secrets. fini also gets a state
      * that init has not filled, or not to its end. Without them the state is just freed. */
     er_status (*init)(const void *config, const er_sink_env *env, void *state, er_err *err);
     void (*fini)(void *state);
+    /* Optional. I/O before the first encode: looks up, sets up. Called again until ER_OK; errors:
+     * the endpoint's state. */
+    er_status (*open)(const void *config, void *state, er_http_caller *caller, er_deadline until,
+                      er_err *err);
     er_status (*encode)(const void *config, void *state, const er_record *rec, er_buf *out,
                         er_err *err);
     /* Optional. Adds headers or changes the URL of one attempt; method, url, body and the other
@@ -121,8 +159,12 @@ typedef struct er_http_profile {
                       er_http_request *req, er_err *err);
     /* Optional. After a 401: reads the secrets of the state again at once; true when one is new. */
     bool (*refresh)(void *state);
+    /* Optional. What an answer means that cannot be told by its status alone; action is what the
+     * tables say. */
+    er_http_action (*action)(const void *config, void *state, const er_http_response *res,
+                             er_http_action action);
     /* Optional. Judges the items of an answer that counts as DELIVERED; without it all are. The
-     * result is deliver's. */
+     * result is deliver's; with ER_OK and items to be tried again, err says why and when. */
     er_status (*judge)(const void *config, void *state, const er_http_response *res,
                        er_batch *batch, er_err *err);
 } er_http_profile;
@@ -130,6 +172,7 @@ typedef struct er_http_profile {
 /* The functions of the driver, for er_sink_type. */
 er_status er_http_sink_create(const er_sink_type *type, const void *config, const er_sink_env *env,
                               void **self, er_err *err);
+er_status er_http_sink_open(void *self, er_deadline until, er_err *err);
 er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er_err *err);
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
 er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err);
@@ -145,7 +188,7 @@ er_status er_http_sink_check(const void *config, er_err *err);
     {                                                                                              \
         .name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),   \
         .check = (check_), .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,         \
-        .create = er_http_sink_create, .encode = er_http_sink_encode,                              \
+        .create = er_http_sink_create, .open = er_http_sink_open, .encode = er_http_sink_encode,   \
         .deliver = er_http_sink_deliver, .preview = er_http_sink_preview,                          \
         .destroy = er_http_sink_destroy                                                            \
     }

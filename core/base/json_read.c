@@ -133,6 +133,24 @@ static const char *array_end(const char *p, const char *end) {
     return NULL;
 }
 
+const char *er_json_skip(const char *p, const char *end) {
+    if (p == end) {
+        return NULL;
+    }
+    if (*p == '"') {
+        const char *quote = string_end(p, end);
+        return quote == NULL ? NULL : quote + 1;
+    }
+    if (*p == '[' || *p == '{') {
+        return array_end(p + 1, end);
+    }
+    const char *from = p;
+    while (p < end && strchr(",]}: \t\r\n", *p) == NULL) {
+        p++;
+    }
+    return p == from || p == end ? NULL : p;
+}
+
 size_t er_json_drop_array(char *text, size_t n, const char *name) {
     char member[64];
     size_t member_n = (size_t)snprintf(member, sizeof member, "\"%s\":[", name);

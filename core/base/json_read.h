@@ -36,6 +36,11 @@ size_t er_json_drop_array(char *text, size_t n, const char *name);
  * name: for documents that say the same under other names. */
 void er_json_rename(er_json_doc *doc, const er_json *object, const char *from, const char *to);
 
+/* Without a tree: behind the value that begins at p, NULL when it does not end before end. Brackets
+ * and quotes are looked at and nothing else, so a value must still be parsed to be believed. For
+ * texts whose many parts are parsed one at a time. */
+const char *er_json_skip(const char *p, const char *end);
+
 const er_json *er_json_get(const er_json *object, const char *key); /* case counts */
 const er_json *er_json_path(const er_json *object, const char *k1, const char *k2);
 /* Finds n members of an object in one pass: out[i] is that of keys[i], NULL when it is absent. Of

@@ -35,7 +35,8 @@ typedef enum er_field_type {
     ER_FIELD_LIST,    /* er_cfg_list of elem_size items by rows */
     ER_FIELD_SECRETS, /* er_cfg_list of er_cfg_secret: a map name -> secret; a literal is warned of
                          when its name sounds like a secret's (Authorization) */
-    ER_FIELD_SECRET_LIST, /* er_cfg_list of er_secret_ref, each as SECRET */
+    ER_FIELD_SECRET_LIST, /* er_cfg_list of er_secret_ref, each as SECRET; ER_FIELD_OF_URLS: as URL
+                           */
     ER_FIELD_VARIANTS, /* er_cfg_list of er_cfg_variant: a map name -> struct chosen by its `type`
                         */
 } er_field_type;
@@ -48,6 +49,7 @@ enum {
      * among its rows: that it stands in the file says something, so defaults are not printed. */
     ER_FIELD_UNSET = 2,
     ER_FIELD_HIDDEN = 4, /* accepted, but in nothing that is made from rows (old names of a key) */
+    ER_FIELD_OF_URLS = 8, /* SECRET_LIST */
 };
 
 typedef struct er_variant er_variant;

@@ -114,7 +114,8 @@ void er_choices_print(const char *choices, er_buf *out); /* "a, b, c" */
 
 /* ---- rows.c: what follows from rows alone ---- */
 
-bool er_field_is_pos(const er_field *field); /* a row made with ER_FIELD_POS */
+bool er_field_is_pos(const er_field *field);  /* a row made with ER_FIELD_POS */
+bool er_field_is_urls(const er_field *field); /* a list of URLs */
 const er_field *er_rows_find(const er_field *rows, er_str key);
 bool er_variant_find(const er_field *field, er_str name, er_variant *out);
 void *er_field_target(const er_field *field, void *base);

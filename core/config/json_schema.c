@@ -94,7 +94,7 @@ static void put_secret_list(er_jw *w, const er_field *f) {
     put_limit(w, "minItems", "maxItems", f);
     er_jw_key(w, "items");
     er_jw_object(w);
-    er_jw_kstr(w, "$ref", ER_STR("#/$defs/secret"));
+    er_jw_kstr(w, "$ref", er_field_is_urls(f) ? ER_STR("#/$defs/url") : ER_STR("#/$defs/secret"));
     er_jw_object_end(w);
 }
 

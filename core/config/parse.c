@@ -368,6 +368,8 @@ static void read_secret_list(reader *r, const er_field *f, const er_node *node, 
         found_other(r, f, node);
         return;
     }
+    er_field one = *f;
+    one.type = er_field_is_urls(f) ? ER_FIELD_URL : f->type;
     begin_list(r, f, node, sizeof(er_secret_ref), out);
     for (const er_node *item = node->first; item != NULL; item = item->next) {
         size_t mark = enter_item(r, out->n);
@@ -375,9 +377,9 @@ static void read_secret_list(reader *r, const er_field *f, const er_node *node, 
         if (item->reported) {
             er_mask_node(r->problems, item);
         } else if (er_node_is_null(item)) {
-            ERROR(r, item->pos, "expected %s, found nothing", secret_expected(f));
+            ERROR(r, item->pos, "expected %s, found nothing", secret_expected(&one));
         } else {
-            read_secret(r, f, item, ref);
+            read_secret(r, &one, item, ref);
         }
         leave(r, mark);
     }

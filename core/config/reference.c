@@ -50,7 +50,7 @@ static void put_type(const er_field *f, er_buf *out) {
         [ER_FIELD_SECRET_LIST] = "list of secrets",
         [ER_FIELD_VARIANTS] = "map of names to maps",
     };
-    er_buf_puts(out, names[f->type]);
+    er_buf_puts(out, er_field_is_urls(f) ? "list of URLs" : names[f->type]);
     if (f->type == ER_FIELD_ENUM) {
         put_choices(f, out);
     }

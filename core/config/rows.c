@@ -3,6 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool er_field_is_urls(const er_field *field) {
+    return field->type == ER_FIELD_SECRET_LIST && (field->flags & ER_FIELD_OF_URLS) != 0;
+}
+
 bool er_field_is_pos(const er_field *field) {
     return field->key[0] == '\0';
 }

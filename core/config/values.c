@@ -81,7 +81,8 @@ const char *er_value_expected(const er_field *field) {
     case ER_FIELD_STRINGS:
         return "a list of texts";
     case ER_FIELD_SECRET_LIST:
-        return "a list of {file: PATH}, {env: NAME} or texts";
+        return er_field_is_urls(field) ? "a list of URLs, {file: PATH} or {env: NAME}"
+                                       : "a list of {file: PATH}, {env: NAME} or texts";
     case ER_FIELD_LIST:
         return "a list (- item)";
     default:

@@ -36,26 +36,41 @@ static const er_field api_key_rows[] = {
     {.key = NULL},
 };
 
-const er_field er_auth_rows[] = {
-    {.key = "basic",
-     .type = ER_FIELD_STRUCT,
-     .rows = basic_rows,
-     .help = "User and password (RFC 7617)."},
-    {.key = "bearer",
+static const er_field api_key_scheme_rows[] = {
+    {.key = "value",
      .type = ER_FIELD_SECRET,
-     .offset = AT(bearer),
-     .help = "A bearer token (RFC 6750); a text, {file: PATH} or {env: NAME}."},
-    {.key = "apiKey",
-     .type = ER_FIELD_STRUCT,
-     .rows = api_key_rows,
-     .help = "A key in a header of its own."},
-    {.key = "oauth2",
-     .type = ER_FIELD_STRUCT,
-     .rows = er_oauth2_rows,
-     .offset = AT(oauth2),
-     .help = "Access tokens by the client credentials grant (RFC 6749 section 4.4)."},
+     .offset = AT(api_key.value),
+     .flags = ER_FIELD_REQUIRED,
+     .help = "The key, as id:key or as the server's `encoded`, sent as `Authorization: ApiKey`; a "
+             "text, {file: PATH} or {env: NAME}."},
     {.key = NULL},
 };
+
+#define AUTH_ROWS(api_key_rows_, api_key_help_)                                                    \
+    {.key = "basic",                                                                               \
+     .type = ER_FIELD_STRUCT,                                                                      \
+     .rows = basic_rows,                                                                           \
+     .help = "User and password (RFC 7617)."},                                                     \
+        {.key = "bearer",                                                                          \
+         .type = ER_FIELD_SECRET,                                                                  \
+         .offset = AT(bearer),                                                                     \
+         .help = "A bearer token (RFC 6750); a text, {file: PATH} or {env: NAME}."},               \
+        {.key = "apiKey",                                                                          \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = (api_key_rows_),                                                                  \
+         .help = (api_key_help_)},                                                                 \
+        {.key = "oauth2",                                                                          \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = er_oauth2_rows,                                                                   \
+         .offset = AT(oauth2),                                                                     \
+         .help = "Access tokens by the client credentials grant (RFC 6749 section 4.4)."},         \
+    {                                                                                              \
+        .key = NULL                                                                                \
+    }
+
+const er_field er_auth_rows[] = {AUTH_ROWS(api_key_rows, "A key in a header of its own.")};
+const er_field er_auth_scheme_rows[] = {
+    AUTH_ROWS(api_key_scheme_rows, "An API key of the cluster.")};
 
 static bool has_user(const er_auth_settings *s) {
     return s->basic.username != NULL && s->basic.username[0] != '\0';
@@ -78,7 +93,8 @@ er_status er_auth_check(const void *settings, er_err *err) {
     if (basic && strchr(s->basic.username, ':') != NULL) {
         return er_err_set(err, ER_E_CONFIG, "basic.username must not contain a colon");
     }
-    if (is_set(&s->api_key.value) && !er_http_header_name_valid(er_str_of(s->api_key.header))) {
+    if (is_set(&s->api_key.value) && s->api_key.header != NULL &&
+        !er_http_header_name_valid(er_str_of(s->api_key.header))) {
         return er_err_set(err, ER_E_CONFIG, "apiKey.header is not the name of a header");
     }
     return ER_OK;
@@ -86,7 +102,7 @@ er_status er_auth_check(const void *settings, er_err *err) {
 
 const char *er_auth_header(const er_auth_settings *settings) {
     if (is_set(&settings->api_key.value)) { /* its header has a default also without a key */
-        return settings->api_key.header;
+        return settings->api_key.header != NULL ? settings->api_key.header : "Authorization";
     }
     bool is_standard =
         has_user(settings) || is_set(&settings->bearer) || is_set(&settings->oauth2.token_url);
@@ -98,7 +114,7 @@ struct er_auth {
     er_oauth2 *oauth2;
     char *username; /* basic */
     char *header;
-    bool is_basic, is_bearer;
+    bool is_basic, is_bearer, is_key_scheme;
     er_buf value; /* of the header, for the request under way */
 };
 
@@ -121,6 +137,7 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what,
         ref = &settings->bearer;
         key = "bearer";
     } else if (is_set(&settings->api_key.value)) {
+        auth->is_key_scheme = settings->api_key.header == NULL;
         ref = &settings->api_key.value;
         key = "apiKey.value";
     }
@@ -167,6 +184,17 @@ static void put_basic(er_auth *auth, er_str password) {
     er_buf_fini(&pair);
 }
 
+/* Source: Elasticsearch, "Create API key": the base64 of id and api_key joined by a colon. The
+ * alphabet of base64 has no colon. */
+static void put_key(er_auth *auth, er_str key) {
+    er_buf_puts(&auth->value, "ApiKey ");
+    if (memchr(key.p, ':', key.n) != NULL) {
+        er_base64_encode(key, &auth->value);
+    } else {
+        er_buf_put_str(&auth->value, key);
+    }
+}
+
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
     er_str secret = {0};
     if (auth->oauth2 != NULL) {
@@ -182,6 +210,8 @@ er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
     er_buf_wipe(&auth->value);
     if (auth->is_basic) {
         put_basic(auth, secret);
+    } else if (auth->is_key_scheme) {
+        put_key(auth, er_str_trim(secret));
     } else {
         er_buf_puts(&auth->value, auth->is_bearer || auth->oauth2 != NULL ? "Bearer " : "");
         er_buf_put_str(&auth->value, secret);

@@ -43,12 +43,15 @@ typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at mos
     } basic;
     er_secret_ref bearer;
     struct {
-        char *header;
+        char *header; /* NULL: Authorization, with the scheme ApiKey */
         er_secret_ref value;
     } api_key;
     er_oauth2_settings oauth2;
 } er_auth_settings;
 extern const er_field er_auth_rows[];
+/* The same for services of the Elasticsearch kind: apiKey is sent as `Authorization: ApiKey`, and
+ * given as id:key or as the encoding of that. */
+extern const er_field er_auth_scheme_rows[];
 er_status er_auth_check(const void *settings, er_err *err); /* for check_struct */
 /* The name of the header that these credentials go into; NULL: there are none. */
 const char *er_auth_header(const er_auth_settings *settings);

@@ -1,0 +1,348 @@
+/* The answer to _bulk: 200, whatever became of the items.
+ *
+ *   {"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{...}}}]}
+ *
+ * It may be megabytes long and comes for every batch, so no tree of it is made: the text is cut
+ * into items, and only items that differ from the usual one are parsed, one at a time. */
+#include "sinks/elasticsearch.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_MAX 700 /* of a type and a reason, as people read it */
+
+typedef enum kind {
+    KIND_RETRY, /* first, so that what nothing is known of is tried again */
+    KIND_DELIVERED,
+    KIND_DUPLICATE,
+    KIND_FAILURE_STORE,
+    KIND_REJECT,
+    KIND_TOO_LARGE,
+    KIND_BLOCKED_FOR_NOW, /* the disk is full */
+    KIND_DENIED,
+    KIND_DENIED_BLOCK,
+} kind;
+
+typedef struct result {
+    kind kind;
+    char *text; /* what went wrong, owned; NULL: nothing */
+} result;
+
+/* ---- one item ---- */
+
+static bool has(er_str text, const char *part) {
+    return text.n > 0 && memmem(text.p, text.n, part, strlen(part)) != NULL;
+}
+
+/* 400 is usually the record's fault. These are the target's: all records would meet with them, and
+ * the operator can put them right. */
+static bool is_target_fault(er_str type, er_str reason) {
+    static const char *const types[] = {"index_closed_exception", "invalid_index_name_exception",
+                                        "invalid_alias_name_exception"};
+    static const char *const reasons[] = {"maximum shards open", "maximum normal shards open",
+                                          "no write index is defined", "pipeline with id",
+                                          "only write ops with an op_type of create"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (er_str_eqc(type, types[i])) {
+            return true;
+        }
+    }
+    bool can_be =
+        er_str_eqc(type, "illegal_argument_exception") || er_str_eqc(type, "validation_exception");
+    for (size_t i = 0; can_be && i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (has(reason, reasons[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static kind kind_of(int64_t status, er_str type, er_str reason) {
+    switch (status) {
+    case 200:
+    case 201:
+        return KIND_DELIVERED;
+    case 400:
+        return is_target_fault(type, reason) ? KIND_DENIED : KIND_REJECT;
+    case 401:
+    case 404:
+        return KIND_DENIED;
+    case 403:
+        return er_str_eqc(type, "cluster_block_exception") ? KIND_DENIED_BLOCK : KIND_DENIED;
+    case 409:
+        return type.n == 0 || er_str_eqc(type, "version_conflict_engine_exception") ? KIND_DUPLICATE
+                                                                                    : KIND_RETRY;
+    case 413:
+        return KIND_TOO_LARGE;
+    case 429: /* OpenSearch's flood stage */
+        return er_str_eqc(type, "cluster_block_exception") ? KIND_BLOCKED_FOR_NOW : KIND_RETRY;
+    case 408:
+    case 425:
+        return KIND_RETRY;
+    default:
+        return status >= 400 && status <= 499 ? KIND_REJECT : KIND_RETRY;
+    }
+}
+
+static char *describe(int64_t status, er_str type, er_str reason) {
+    er_buf text;
+    er_buf_init(&text, TEXT_MAX + 64);
+    type.n = er_utf8_cut(type, 100);
+    reason.n = er_utf8_cut(reason, TEXT_MAX - 100);
+    er_buf_putf(&text, "%lld", (long long)status);
+    if (type.n > 0) {
+        er_buf_putc(&text, ' ');
+        er_buf_put_str(&text, type);
+    }
+    if (reason.n > 0) {
+        er_buf_puts(&text, ": ");
+        er_buf_put_str(&text, reason);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        bool is_control = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f;
+        text.p[i] = is_control ? ' ' : text.p[i];
+    }
+    char *owned = er_dup(er_buf_cstr(&text));
+    er_buf_fini(&text);
+    return owned;
+}
+
+static result judge_parsed(const er_json *item, er_str id) {
+    const er_json *create = er_json_get(item, "create");
+    int64_t status = 0;
+    if (!er_json_int(er_json_get(create, "status"), &status)) {
+        return (result){.text = er_dup("a result without a status")};
+    }
+    const er_json *told_id = er_json_get(create, "_id");
+    if (told_id != NULL && !er_str_eq(er_json_str(told_id), id)) {
+        return (result){.text = er_dup("a result of another document stands in its place")};
+    }
+    const er_json *error = er_json_get(create, "error");
+    er_str type = er_json_get_str(error, "type");
+    er_str reason = er_json_get_str(error, "reason");
+    result r = {.kind = kind_of(status, type, reason)};
+    if (r.kind == KIND_DELIVERED && er_str_eqc(er_json_get_str(create, "failure_store"), "used")) {
+        r.kind = KIND_FAILURE_STORE;
+    }
+    if (r.kind != KIND_DELIVERED && r.kind != KIND_DUPLICATE && r.kind != KIND_FAILURE_STORE) {
+        r.text = describe(status, type, reason);
+    }
+    return r;
+}
+
+static result judge_item(er_json_doc *doc, char *text, size_t n, er_str id) {
+    static const char usual[] = "{\"create\":{\"status\":201}}";
+    if (n == sizeof usual - 1 && memcmp(text, usual, n) == 0) {
+        return (result){.kind = KIND_DELIVERED};
+    }
+    if (er_json_parse(doc, text, n, NULL) != ER_OK) {
+        return (result){.text = er_dup("a result that is not JSON")};
+    }
+    return judge_parsed(doc->root, id);
+}
+
+/* ---- all items ---- */
+
+typedef struct cursor {
+    char *p;
+    const char *end;
+} cursor;
+
+static void skip_blanks(cursor *c) {
+    while (c->p < c->end && strchr(" \t\r\n", *c->p) != NULL && *c->p != '\0') {
+        c->p++;
+    }
+}
+
+/* Takes one character, blanks before it passed over. */
+static bool take(cursor *c, char wanted) {
+    skip_blanks(c);
+    bool is_there = c->p < c->end && *c->p == wanted;
+    c->p += is_there;
+    return is_there;
+}
+
+/* Moves behind the opening bracket of the member "items" of the object that the text is. */
+static bool find_items(cursor *c) {
+    if (!take(c, '{')) {
+        return false;
+    }
+    do {
+        skip_blanks(c);
+        const char *key = c->p;
+        const char *behind = key < c->end && *key == '"' ? er_json_skip(key, c->end) : NULL;
+        if (behind == NULL) {
+            return false;
+        }
+        er_str name = {key, (size_t)(behind - key)};
+        c->p += name.n;
+        if (!take(c, ':')) {
+            return false;
+        }
+        if (er_str_eqc(name, "\"items\"")) {
+            return take(c, '[');
+        }
+        skip_blanks(c);
+        behind = er_json_skip(c->p, c->end);
+        if (behind == NULL) {
+            return false;
+        }
+        c->p += behind - c->p;
+    } while (take(c, ','));
+    return false;
+}
+
+/* Reads at most n results; has_end: the array ended behind the last one. Returns how many. */
+static size_t read_items(er_json_doc *doc, cursor *c, const er_batch *batch, result *results,
+                         bool *has_end) {
+    size_t i = 0;
+    *has_end = take(c, ']');
+    while (!*has_end && i < er_batch_len(batch)) {
+        skip_blanks(c);
+        const char *behind = er_json_skip(c->p, c->end);
+        if (behind == NULL) {
+            return i;
+        }
+        size_t n = (size_t)(behind - c->p);
+        char *text = c->p;
+        c->p += n;
+        results[i] = judge_item(doc, text, n, er_batch_record(batch, i)->id);
+        i++;
+        *has_end = take(c, ']');
+        if (!*has_end && !take(c, ',')) {
+            return i;
+        }
+    }
+    return i;
+}
+
+/* ---- what they mean together ---- */
+
+typedef struct summary {
+    size_t kinds[KIND_DENIED_BLOCK + 1];
+    const char *texts[KIND_DENIED_BLOCK + 1]; /* of the first of its kind */
+    bool rejections_differ;
+} summary;
+
+static void apply(er_batch *batch, size_t i, const result *r) {
+    switch (r->kind) {
+    case KIND_DELIVERED:
+    case KIND_DUPLICATE:
+    case KIND_FAILURE_STORE:
+        er_batch_judge(batch, i, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
+        break;
+    case KIND_REJECT:
+        er_batch_judge(batch, i, ER_VERDICT_REJECT, ER_REASON_REFUSED, r->text);
+        break;
+    case KIND_TOO_LARGE:
+        er_batch_judge(batch, i, ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, r->text);
+        break;
+    case KIND_RETRY:
+    case KIND_BLOCKED_FOR_NOW:
+    case KIND_DENIED:
+    case KIND_DENIED_BLOCK:
+        er_batch_judge(batch, i, ER_VERDICT_RETRY, ER_REASON_NONE, r->text);
+        break;
+    }
+}
+
+static void count(const er_elastic_counters *counters, const summary *s) {
+    er_counter_add(counters->duplicates, s->kinds[KIND_DUPLICATE]);
+    er_counter_add(counters->failure_store, s->kinds[KIND_FAILURE_STORE]);
+    er_counter_add(counters->blocked, s->kinds[KIND_BLOCKED_FOR_NOW] + s->kinds[KIND_DENIED_BLOCK]);
+}
+
+static const char *advice(const char *text) {
+    return strstr(text, "require_alias") != NULL
+               ? "create the alias with a write index, or set setup: true"
+           : strstr(text, "index_not_found") != NULL
+               ? "create it, or let it be created (action.auto_create_index, privilege "
+                 "auto_configure)"
+           : strncmp(text, "400", 3) == 0
+               ? "put the target right"
+               : "check the privileges of auth: create_doc on the target";
+}
+
+/* What the operator must know beyond single records. */
+static er_status conclude(const er_elastic_judge *judge, const summary *s, size_t n, er_err *err) {
+    if (s->kinds[KIND_REJECT] == n && n > 1 && !s->rejections_differ) {
+        ER_LOG(ER_LOG_ERROR, "elasticsearch",
+               "every record of a batch was refused, is the mapping or the target wrong?",
+               ER_LS("sink", judge->name), ER_LI("records", n),
+               ER_LS("error", s->texts[KIND_REJECT]));
+    }
+    if (s->kinds[KIND_FAILURE_STORE] > 0) {
+        ER_LOG(ER_LOG_WARNING, "elasticsearch", "records went to the failure store",
+               ER_LS("sink", judge->name), ER_LI("records", s->kinds[KIND_FAILURE_STORE]));
+    }
+    if (s->kinds[KIND_DENIED_BLOCK] > 0) {
+        return er_err_set(err, ER_E_DENIED, "%s; lift the block of the index",
+                          s->texts[KIND_DENIED_BLOCK]);
+    }
+    if (s->kinds[KIND_DENIED] > 0) {
+        return er_err_set(err, ER_E_DENIED, "%s; %s", s->texts[KIND_DENIED],
+                          advice(s->texts[KIND_DENIED]));
+    }
+    if (s->kinds[KIND_BLOCKED_FOR_NOW] > 0) {
+        ER_LOG(ER_LOG_ERROR, "elasticsearch",
+               "the index is blocked, records are kept; is a disk of the cluster full?",
+               ER_LS("sink", judge->name), ER_LS("error", s->texts[KIND_BLOCKED_FOR_NOW]));
+        (void)er_err_set(err, ER_E_UNAVAILABLE, "%s", s->texts[KIND_BLOCKED_FOR_NOW]);
+        if (err != NULL) {
+            err->retry_after_ms = judge->long_wait_ms;
+        }
+        return ER_OK;
+    }
+    if (s->kinds[KIND_RETRY] > 0) {
+        (void)er_err_set(err, ER_E_UNAVAILABLE, "%zu of %zu records were not taken: %s",
+                         s->kinds[KIND_RETRY], n, s->texts[KIND_RETRY]);
+    }
+    return ER_OK;
+}
+
+static void add(summary *s, const result *r) {
+    s->kinds[r->kind]++;
+    const char **first = &s->texts[r->kind];
+    if (r->kind == KIND_REJECT && *first != NULL && strncmp(*first, r->text, 40) != 0) {
+        s->rejections_differ = true;
+    }
+    *first = *first == NULL ? r->text : *first;
+}
+
+er_status er_elastic_judge_items(const er_elastic_judge *judge, char *text, size_t n, bool was_cut,
+                                 er_batch *batch, er_err *err) {
+    size_t len = er_batch_len(batch);
+    result *results = er_xcalloc(len + 1, sizeof *results);
+    cursor c = {text, text + n};
+    bool has_end = false;
+    size_t read =
+        n > 0 && find_items(&c) ? read_items(judge->doc, &c, batch, results, &has_end) : 0;
+    er_status status;
+    if (was_cut ? read == 0 : read < len || !has_end) {
+        /* Whose results are missing cannot be told, so none counts. */
+        status = er_err_set(err, ER_E_UNAVAILABLE,
+                            "the answer to _bulk is not understood: %zu results for %zu records%s",
+                            read, len, has_end ? "" : ", without an end");
+    } else {
+        summary s = {0};
+        for (size_t i = 0; i < read; i++) {
+            apply(batch, i, &results[i]);
+            add(&s, &results[i]);
+        }
+        count(judge->counters, &s);
+        status = conclude(judge, &s, len, err);
+        if (read < len && status == ER_OK) {
+            (void)er_err_set(err, ER_E_UNAVAILABLE,
+                             "the answer to _bulk is too long: the results of %zu records of %zu "
+                             "were read",
+                             read, len);
+        }
+    }
+    for (size_t i = 0; i < len; i++) {
+        free(results[i].text);
+    }
+    free(results);
+    return status;
+}
