@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MEMBERS_BYTES 512 /* of a document, beside what the record brings along */
+
 typedef struct elastic_state {
     const char *name;
     bool is_preview;
@@ -174,6 +176,7 @@ static er_status elastic_encode(const void *config, void *state, const er_record
                                 er_err *err) {
     (void)state, (void)err;
     const er_elastic_config *c = config;
+    er_buf_expect(out, rec->bytes + MEMBERS_BYTES);
     er_buf_puts(out, "{\"create\":{\"_index\":\"");
     er_elastic_put_target(c, rec->time, out); /* without anything to escape: it was checked */
     er_buf_puts(out, "\",\"_id\":\"");
@@ -271,7 +274,7 @@ static const er_field lifecycle_rows[] = {
     {.key = NULL},
 };
 
-ER_SINK_BATCH_ROWS(elastic_batch_rows, "2000", "5MiB", "1s");
+ER_SINK_BATCH_ROWS(elastic_batch_rows, "1000", "5MiB", "1s");
 static const er_field elastic_rows[] = {
     ER_SINK_ROWS(elastic_batch_rows),
     ER_HTTP_SINK_ROWS_WITH(er_auth_scheme_rows),

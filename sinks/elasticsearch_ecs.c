@@ -54,6 +54,27 @@ static void put_flag(er_jw *w, const char *key, bool is_set) {
     }
 }
 
+/* ---- the data stream ---- */
+
+typedef struct data_stream {
+    er_str type, dataset, namespace_; /* all empty: it has another name, or there is none */
+} data_stream;
+
+/* type-dataset-namespace, as the names of data streams are made; the fields must equal the name.
+ * Source: ECS, data_stream. */
+static data_stream stream_of(const er_elastic_config *config) {
+    const char *name = config->data_stream;
+    const char *first = strchr(name, '-');
+    const char *second = first == NULL ? NULL : strchr(first + 1, '-');
+    if (second == NULL || strchr(second + 1, '-') != NULL || first == name || second == first + 1 ||
+        second[1] == '\0') {
+        return (data_stream){0};
+    }
+    return (data_stream){.type = {name, (size_t)(first - name)},
+                         .dataset = {first + 1, (size_t)(second - first - 1)},
+                         .namespace_ = er_str_of(second + 1)};
+}
+
 /* ---- event ---- */
 
 static er_str action_of(const er_record *rec) {
@@ -124,7 +145,7 @@ static void put_outcome(er_jw *w, const er_record *rec) {
     }
 }
 
-static void put_event(er_jw *w, const er_record *rec) {
+static void put_event(er_jw *w, const data_stream *stream, const er_record *rec) {
     char dataset[32];
     (void)snprintf(dataset, sizeof dataset, "kubernetes.%s", er_kind_name(rec->kind));
     er_jw_key(w, "event");
@@ -132,7 +153,8 @@ static void put_event(er_jw *w, const er_record *rec) {
     er_jw_kstr(w, "id", rec->id);
     er_jw_kstr(w, "kind", ER_STR("event"));
     er_jw_kstr(w, "module", ER_STR("kubernetes"));
-    er_jw_kstr(w, "dataset", er_str_of(dataset));
+    /* Where both are, ECS wants them equal. */
+    er_jw_kstr(w, "dataset", stream->type.n > 0 ? stream->dataset : er_str_of(dataset));
     put_opt(w, "provider", rec->source_component);
     put_opt(w, "action", action_of(rec));
     put_opt(w, "reason", rec->reason);
@@ -239,22 +261,15 @@ static void put_exit_code(er_jw *w, const er_record *rec) {
     }
 }
 
-/* type-dataset-namespace, as the names of data streams are made; the fields must equal the name.
- * Source: ECS, data_stream. */
-static void put_data_stream(er_jw *w, const er_elastic_config *config) {
-    const char *name = config->data_stream;
-    const char *first = strchr(name, '-');
-    const char *second = first == NULL ? NULL : strchr(first + 1, '-');
-    if (second == NULL || strchr(second + 1, '-') != NULL || first == name || second == first + 1 ||
-        second[1] == '\0') {
-        return;
+static void put_data_stream(er_jw *w, const data_stream *stream) {
+    if (stream->type.n > 0) {
+        er_jw_key(w, "data_stream");
+        er_jw_object(w);
+        er_jw_kstr(w, "type", stream->type);
+        er_jw_kstr(w, "dataset", stream->dataset);
+        er_jw_kstr(w, "namespace", stream->namespace_);
+        er_jw_object_end(w);
     }
-    er_jw_key(w, "data_stream");
-    er_jw_object(w);
-    er_jw_kstr(w, "type", (er_str){name, (size_t)(first - name)});
-    er_jw_kstr(w, "dataset", (er_str){first + 1, (size_t)(second - first - 1)});
-    er_jw_kstr(w, "namespace", er_str_of(second + 1));
-    er_jw_object_end(w);
 }
 
 /* ---- labels ---- */
@@ -332,6 +347,7 @@ static void put_notice_labels(er_jw *w, const er_notice_part *notice) {
 static void put_labels(er_jw *w, const er_record *rec) {
     er_jw_key(w, "labels");
     er_jw_object(w);
+    er_jw_kstr(w, "kind", er_str_of(er_kind_name(rec->kind)));
     put_opt(w, "type", rec->type);
     put_opt(w, "time_source", rec->time_source);
     put_opt(w, "object_namespace", rec->object.namespace_);
@@ -373,6 +389,7 @@ static er_str level_of(er_severity severity) {
 }
 
 void er_elastic_ecs_put(const er_elastic_config *config, const er_record *rec, er_buf *out) {
+    data_stream stream = stream_of(config);
     er_jw w;
     er_jw_init(&w, out);
     er_jw_object(&w);
@@ -390,8 +407,8 @@ void er_elastic_ecs_put(const er_elastic_config *config, const er_record *rec, e
     er_jw_object(&w);
     er_jw_kstr(&w, "type", ER_STR("eventrouter"));
     er_jw_object_end(&w);
-    put_data_stream(&w, config);
-    put_event(&w, rec);
+    put_data_stream(&w, &stream);
+    put_event(&w, &stream, rec);
     put_orchestrator(&w, rec);
     put_container(&w, rec);
     put_host(&w, rec);

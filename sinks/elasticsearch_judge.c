@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 700 /* of a type and a reason, as people read it */
+#define TEXT_MAX 420 /* of a type and a reason, as people read it */
 
 typedef enum kind {
     KIND_RETRY, /* first, so that what nothing is known of is tried again */
@@ -90,7 +90,7 @@ static char *describe(int64_t status, er_str type, er_str reason) {
     er_buf text;
     er_buf_init(&text, TEXT_MAX + 64);
     type.n = er_utf8_cut(type, 100);
-    reason.n = er_utf8_cut(reason, TEXT_MAX - 100);
+    reason.n = er_utf8_cut(reason, TEXT_MAX - 120);
     er_buf_putf(&text, "%lld", (long long)status);
     if (type.n > 0) {
         er_buf_putc(&text, ' ');

@@ -66,8 +66,7 @@ bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const er_err *
     }
     if (node->failures == 1 && nodes->n > 1) {
         ER_LOG(ER_LOG_WARNING, "sink", "one of the URLs does not serve, the others are used",
-               ER_LS("sink", sink), ER_LI("url", nodes->at + 1),
-               ER_LS("error", err == NULL ? "" : err->msg));
+               ER_LS("sink", sink), ER_LS("error", err == NULL ? "" : err->msg));
     }
     return others;
 }

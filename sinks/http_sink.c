@@ -279,6 +279,14 @@ static void put_items(er_buf *out, const er_batch *batch, const char *between, c
     }
 }
 
+static size_t bytes_of(const er_batch *batch) {
+    size_t bytes = 2;
+    for (size_t i = 0; i < er_batch_len(batch); i++) {
+        bytes += er_batch_item(batch, i)->body.len + 1;
+    }
+    return bytes;
+}
+
 /* The body of the whole batch; borrowed until the next request. */
 static er_str frame(http_sink *sink, const er_batch *batch) {
     er_http_framing framing = sink->framing;
@@ -287,6 +295,7 @@ static er_str frame(http_sink *sink, const er_batch *batch) {
         return er_buf_str(&er_batch_item(batch, 0)->body);
     }
     er_buf_shrink(&sink->body, BODY_KEEP);
+    er_buf_expect(&sink->body, bytes_of(batch));
     if (framing == ER_HTTP_NDJSON) {
         put_items(&sink->body, batch, "", "\n");
     } else if (framing == ER_HTTP_CONCAT) {
@@ -373,8 +382,25 @@ static er_status fill_fixed(http_sink *sink, const er_batch *batch, er_str body,
     }
     fill_headers(sink, req);
     const er_http_profile *profile = sink->profile;
-    return profile->prepare == NULL ? ER_OK
-                                    : profile->prepare(sink->config, sink->state, batch, req, err);
+    if (profile->prepare != NULL) {
+        status = profile->prepare(sink->config, sink->state, batch, req, err);
+    }
+    return status;
+}
+
+/* The configured URL as it may be shown, and as it is what prepare put behind it. */
+static void show_whole_url(http_sink *sink, er_str url) {
+    er_str base = er_buf_str(&sink->url_text);
+    while (base.n > 0 && base.p[base.n - 1] == '/') {
+        base.n--;
+    }
+    if (url.n < base.n || memcmp(url.p, base.p, base.n) != 0) {
+        show_url(sink, url);
+        return;
+    }
+    show_url(sink, base);
+    size_t query = strcspn(base.p, "?#");
+    er_buf_put(&sink->where, url.p + base.n, query < base.n ? 0 : url.n - base.n);
 }
 
 static er_status sign(http_sink *sink, er_str payload, er_http_request *req, er_err *err) {
@@ -455,7 +481,7 @@ er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, e
     if (header != NULL) { /* er_auth_apply might have to ask for a token */
         er_http_request_header(&req, header, ER_STR("***"));
     }
-    show_url(sink, er_str_of(req.url));
+    show_whole_url(sink, er_str_of(req.url));
     er_http_preview(&req, er_buf_str(&sink->where), out);
     return er_buf_status(out);
 }
@@ -605,6 +631,7 @@ static er_status exchange(http_sink *sink, const http_content *content, er_http_
     if (status != ER_OK) {
         return status;
     }
+    show_url(sink, er_str_of(req.url));
     int64_t start = er_mono_ns();
     status = er_http_do(sink->client, &req, res, err);
     er_histogram_observe(sink->duration, (double)(er_mono_ns() - start) / 1e9);

@@ -148,6 +148,10 @@ def webhook(fake, name="hook", **more):
 def sinks_for(kind, fake, folder):
     if kind == "file":
         return {"out": {"type": "file", "path": str(folder / "records.ndjson")}}
+    if kind.startswith("elasticsearch"):
+        more = {"elasticsearch": {}, "elasticsearch-ecs": {"layout": "ecs"}}[kind]
+        return {"out": {"type": "elasticsearch", "url": f"{fake.sinks}/hook",
+                        "index": "k8s-events-{yyyy.MM.dd}", **more}}
     records = {"webhook": 1, "webhook-500": 500}[kind]
     return {"out": webhook(fake, batch={"records": records, "bytes": "4MiB"})}
 
@@ -161,7 +165,9 @@ class Arrival:
     def __init__(self, kind, fake, folder):
         self.kind, self.fake = kind, fake
         self.path = folder / "records.ndjson"
-        if kind != "file":
+        if kind.startswith("elasticsearch"):
+            fake.script("sink hook bulk\nsink hook discard")
+        elif kind != "file":
             fake.script("sink hook measure")
 
     def wait(self, n):
@@ -549,6 +555,8 @@ FIGURES = {
        for kind in ("file", "webhook", "webhook-500")},
     "redis": lambda d, q: redis(d, 20000 if q else 100000),
     "redis-dedupe": lambda d, q: redis(d, 20000 if q else 100000, dedupe={"ttl": "1h"}),
+    **{kind: lambda d, q, kind=kind: live(d, kind, 20000 if q else 200000)
+       for kind in ("elasticsearch", "elasticsearch-ecs")},
     "state": lambda d, q: state(d, 20000 if q else 100000, 3 if q else 5),
     "state-size": lambda d, q: state_size(d, 1000, 9 if q else 999),
     "pods": lambda d, q: pods(d, 2000 if q else 20000, 3 if q else 10, 2000),

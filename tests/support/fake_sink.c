@@ -17,6 +17,7 @@ static void received_free(fake_received *r) {
     free(r->target);
     free(r->headers);
     free(r->body);
+    free(r->one_off.body);
     free(r);
 }
 
@@ -39,6 +40,7 @@ void fake_sinks_fini(fake_sinks *sinks) {
         }
         free(sink->received);
         free(sink->latencies);
+        fake_bulk_free(sink->bulk);
         free(sink->name);
         free(sink);
     }
@@ -120,8 +122,9 @@ static void reply_now(fake_conn *conn) {
     fake_head head = {.status = reply->status, .extra = reply->headers};
     r->status = reply->status;
     if (reply->status / 100 == 2) {
-        r->sink->accepted += r->records;
-        conn->fake->sinks->accepted += r->records;
+        size_t accepted = reply == &r->one_off ? r->created : r->records;
+        r->sink->accepted += accepted;
+        conn->fake->sinks->accepted += accepted;
     }
     if (reply->drip_ns > 0) {
         conn->shape.piece = 1;
@@ -137,6 +140,16 @@ static void reply_now(fake_conn *conn) {
 
 static const fake_reply *one_off(fake_received *r, int status) {
     r->one_off.status = status;
+    return &r->one_off;
+}
+
+static const fake_reply *bulk_reply(fake_received *r) {
+    er_buf answer;
+    er_buf_init(&answer, FAKE_REQUEST_MAX);
+    r->records =
+        fake_bulk_answer(r->sink->bulk, (er_str){r->body, r->body_n}, true, &answer, &r->created);
+    r->one_off.status = 200;
+    r->one_off.body = er_buf_take(&answer, &r->one_off.body_n);
     return &r->one_off;
 }
 
@@ -165,6 +178,9 @@ static const fake_reply *choose(fake_received *r) {
     }
     if (sink->queue != NULL) {
         return next_queued(sink);
+    }
+    if (sink->usual == NULL && sink->bulk != NULL) {
+        return bulk_reply(r);
     }
     return sink->usual == NULL ? &good : sink->usual;
 }
@@ -232,6 +248,37 @@ void fake_sink_progress(fake_conn *conn) {
     (void)cut_early(conn, sink);
 }
 
+/* What a client asks of Elasticsearch beside _bulk: what it is. True: it was answered. */
+static bool is_no_bulk(fake_conn *conn, const fake_sink *sink) {
+    static const char product[] =
+        "{\"version\":{\"distribution\":\"opensearch\",\"number\":\"2.19.3\"}}";
+    static const char bulk[] = "/_bulk";
+    er_str path = conn->request.path;
+    bool is_bulk = path.n >= sizeof bulk - 1 &&
+                   memcmp(path.p + path.n - (sizeof bulk - 1), bulk, sizeof bulk - 1) == 0;
+    if (sink->bulk == NULL || is_bulk) {
+        return false;
+    }
+    bool is_root = er_str_eqc(conn->request.method, "GET") && path.n > 0 &&
+                   memchr(path.p + 1, '/', path.n - 1) == path.p + path.n - 1;
+    fake_conn_answer(conn, &(fake_head){.status = is_root ? 200 : 404, .type = "application/json"},
+                     is_root ? er_str_of(product) : ER_STR("{}"));
+    return true;
+}
+
+static void discard_bulk(fake_conn *conn, fake_sink *sink) {
+    er_buf answer;
+    er_buf_init(&answer, FAKE_REQUEST_MAX);
+    size_t created;
+    size_t records = fake_bulk_answer(sink->bulk, conn->request.body, false, &answer, &created);
+    count(conn, sink, records, conn->request.body_n);
+    sink->accepted += created;
+    conn->fake->sinks->accepted += created;
+    fake_conn_answer(conn, &(fake_head){.status = 200, .type = "application/json"},
+                     er_buf_str(&answer));
+    er_buf_fini(&answer);
+}
+
 /* For the bench: nothing is kept. */
 static void discard(fake_conn *conn, fake_sink *sink) {
     er_str body = conn->request.body;
@@ -244,11 +291,15 @@ static void discard(fake_conn *conn, fake_sink *sink) {
 
 void fake_sink_request(fake_conn *conn) {
     fake_sink *sink = sink_of(conn);
-    if (sink->discard) {
+    if (sink->discard && sink->bulk == NULL) {
         discard(conn, sink);
         return;
     }
-    if (cut_early(conn, sink)) {
+    if (cut_early(conn, sink) || is_no_bulk(conn, sink)) {
+        return;
+    }
+    if (sink->discard) {
+        discard_bulk(conn, sink);
         return;
     }
     fake_received *r = receive(conn, sink);

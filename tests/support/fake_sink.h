@@ -5,6 +5,7 @@
 #ifndef FAKE_SINK_H
 #define FAKE_SINK_H
 
+#include "fake_bulk.h"
 #include "fake_server.h"
 #include "fake_words.h"
 
@@ -30,10 +31,11 @@ typedef struct fake_received { /* one request */
     int64_t ms;
     char *target, *headers, *body;
     size_t body_n, records;
+    size_t created; /* of a bulk request: what 2xx accepts */
     bool complete;
     int status; /* answered; 0: not (yet) */
     const fake_reply *reply;
-    fake_reply one_off; /* of a poison or a maximum */
+    fake_reply one_off; /* of a poison or a maximum, or to a bulk request: its body is owned */
 } fake_received;
 
 typedef struct fake_sink {
@@ -44,6 +46,7 @@ typedef struct fake_sink {
     size_t received_n, received_cap;
     fake_reply *usual, *queue, *spent;
     fake_poison *poisons;
+    fake_bulk *bulk;   /* not NULL: it answers as Elasticsearch does */
     uint64_t max_body; /* bytes; 0: none */
     bool hang, discard;
     bool measure;        /* with discard: records are found by their first member, and times kept */

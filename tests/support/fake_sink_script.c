@@ -31,6 +31,9 @@ void fake_sink_clear(fake_sink *sink) {
         free(poison->text);
         free(poison);
     }
+    if (sink->bulk != NULL) {
+        fake_bulk_clear_rules(sink->bulk);
+    }
     sink->max_body = 0;
     sink->discard = sink->measure = false;
     sink->refuse_left = sink->reset_left = 0;
@@ -164,6 +167,14 @@ static er_status set_reset(fake_sink *sink, fake_words *words, er_err *err) {
     return status == ER_OK ? take_times(words, &sink->reset_left, err) : status;
 }
 
+/* [TEXT STATUS [OPTION ...]] */
+static er_status set_bulk(fake_sink *sink, fake_words *words, er_err *err) {
+    if (sink->bulk == NULL) {
+        sink->bulk = fake_bulk_new();
+    }
+    return fake_words_left(words) ? fake_bulk_add_rule(sink->bulk, words, err) : ER_OK;
+}
+
 static er_status one(fake_sinks *sinks, fake_sink *sink, fake_words *words, er_err *err) {
     if (fake_words_is(words, "answer")) {
         return set_answer(sink, false, words, err);
@@ -173,6 +184,9 @@ static er_status one(fake_sinks *sinks, fake_sink *sink, fake_words *words, er_e
     }
     if (fake_words_is(words, "poison")) {
         return add_poison(sink, words, err);
+    }
+    if (fake_words_is(words, "bulk")) {
+        return set_bulk(sink, words, err);
     }
     if (fake_words_is(words, "max-body")) {
         return fake_words_number(words, "bytes", &sink->max_body, err);
@@ -196,10 +210,11 @@ static er_status one(fake_sinks *sinks, fake_sink *sink, fake_words *words, er_e
         fake_sink_clear(sink);
         fake_sink_resume(sinks, sink);
     } else {
-        return er_err_set(err, ER_E_INVAL,
-                          "\"%s\": a sink has answer, redirect, poison, max-body, refuse, reset, "
-                          "hang, resume, discard, measure, clear",
-                          fake_words_peek(words));
+        return er_err_set(
+            err, ER_E_INVAL,
+            "\"%s\": a sink has answer, redirect, poison, bulk, max-body, refuse, reset, "
+            "hang, resume, discard, measure, clear",
+            fake_words_peek(words));
     }
     return ER_OK;
 }

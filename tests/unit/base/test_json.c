@@ -132,6 +132,30 @@ static void test_drop_array(void **state) {
     assert_dropped("{\"drop\":[1],\"x\":{\"drop\":[2]}}", "{\"drop\":[],\"x\":{\"drop\":[2]}}");
 }
 
+static void assert_skipped(const char *text, int n) {
+    size_t len = strlen(text);
+    const char *behind = er_json_skip(text, text + len);
+    assert_int_equal(behind == NULL ? -1 : behind - text, n);
+}
+
+static void test_skip(void **state) {
+    (void)state;
+    assert_skipped("{\"a\":[\"}\"]},1", 11);
+    assert_skipped("[{}, []] ", 8);
+    assert_skipped("\"a\\\"b\\\\\",", 8);
+    assert_skipped("12.5e3,", 6);
+    assert_skipped("true}", 4);
+    assert_skipped("null ", 4);
+    /* what does not end, and what is none */
+    assert_skipped("", -1);
+    assert_skipped("12", -1);
+    assert_skipped("\"a", -1);
+    assert_skipped("{\"a\":\"}", -1);
+    assert_skipped("[[]", -1);
+    assert_skipped(",1", -1);
+    assert_skipped("]", -1);
+}
+
 int main(void) {
     er_json_setup();
     const struct CMUnitTest tests[] = {
@@ -139,6 +163,7 @@ int main(void) {
         cmocka_unit_test(test_utf8_valid_every_byte_everywhere),
         cmocka_unit_test(test_pick),
         cmocka_unit_test(test_drop_array),
+        cmocka_unit_test(test_skip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

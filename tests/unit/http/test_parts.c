@@ -199,6 +199,11 @@ static void test_auth_apply(void **state) {
             "Basic cm91dGVyOnMzY3I6dA==");
     applies(&(er_auth_settings){.bearer = LITERAL}, "Authorization", "Bearer s3cr:t");
     applies(&(er_auth_settings){.api_key = {text_header, LITERAL}}, "X-Key", "s3cr:t");
+    /* Elasticsearch's: id:key is encoded, what is encoded stays */
+    applies(&(er_auth_settings){.api_key = {NULL, LITERAL}}, "Authorization", "ApiKey czNjcjp0");
+    static char encoded[] = "czNjcjp0\n";
+    applies(&(er_auth_settings){.api_key = {NULL, {ER_SECRET_LITERAL, encoded}}}, "Authorization",
+            "ApiKey czNjcjp0");
 }
 
 static void put_file(const char *path, const char *text) {
