@@ -54,7 +54,8 @@ er_http_node *er_http_nodes_next(er_http_nodes *nodes) {
     return &nodes->v[best];
 }
 
-bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const er_err *err) {
+bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url,
+                          const er_err *err) {
     er_http_node *node = &nodes->v[nodes->at];
     unsigned doublings = node->failures < 6 ? node->failures : 6;
     int64_t rest = (int64_t)REST_MS << doublings;
@@ -66,7 +67,7 @@ bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const er_err *
     }
     if (node->failures == 1 && nodes->n > 1) {
         ER_LOG(ER_LOG_WARNING, "sink", "one of the URLs does not serve, the others are used",
-               ER_LS("sink", sink), ER_LS("error", err == NULL ? "" : err->msg));
+               ER_LS("url", url), ER_LS("sink", sink), ER_LS("error", err == NULL ? "" : err->msg));
     }
     return others;
 }

@@ -32,8 +32,10 @@ void er_http_nodes_fini(er_http_nodes *nodes);
 /* Moves on to the node that the next request goes to. */
 er_http_node *er_http_nodes_next(er_http_nodes *nodes);
 /* The one in use did not answer, or said that it cannot: it rests, which is logged the first time
- * when there are others. True: another one does not rest and could be asked at once. */
-bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const er_err *err);
+ * when there are others; url as it may be shown. True: another one does not rest and could be asked
+ * at once. */
+bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url,
+                          const er_err *err);
 void er_http_nodes_worked(er_http_nodes *nodes);
 /* Reads all URLs again that are in files; true when one is new. */
 bool er_http_nodes_refresh(er_http_nodes *nodes);

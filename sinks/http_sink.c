@@ -667,7 +667,8 @@ static er_status ask(http_sink *sink, const http_content *content, er_http_respo
             (void)er_err_set(&down, ER_E_UNAVAILABLE, "%ld from %s", res->status,
                              er_buf_cstr(&sink->where));
         }
-        if (!er_http_nodes_failed(&sink->nodes, sink->env.name, is_down ? &down : err) ||
+        if (!er_http_nodes_failed(&sink->nodes, sink->env.name, er_buf_cstr(&sink->where),
+                                  is_down ? &down : err) ||
             left == 1) {
             return status;
         }

@@ -23,6 +23,7 @@ class Elastic:
 
     def __init__(self, root=None, policies=True, judge=None):
         self.root, self.policies, self.judge = root, policies, judge
+        self.authorization = None  # the value that is asked for; None: any
         self.answers, self.stored, self.documents, self.requests = {}, {}, {}, []
         self.changed = threading.Condition()
         elastic = self
@@ -37,7 +38,10 @@ class Elastic:
                     body = gzip.decompress(body)
                 url = urllib.parse.urlsplit(self.path)
                 with elastic.changed:
-                    status, answer = elastic.answer(self.command, url.path, body)
+                    if elastic.authorization in (None, self.headers["Authorization"]):
+                        status, answer = elastic.answer(self.command, url.path, body)
+                    else:
+                        status, answer = 401, {"error": "no"}
                     elastic.requests.append((self.command, self.path, dict(self.headers), body, status))
                     elastic.changed.notify_all()
                 text = json.dumps(answer).encode()
@@ -73,7 +77,7 @@ class Elastic:
         if path == "/":
             return (200, self.root) if self.root else (403, error("security_exception"))
         for prefix in POLICIES:
-            is_ours = ("opensearch" in prefix) == ("distribution" in (self.root or {})["version"])
+            is_ours = ("_ism" in prefix) == ("distribution" in (self.root or {})["version"])
             if path.startswith(prefix) and not (self.policies and is_ours):
                 return 400, error("illegal_argument_exception", "no handler found for uri")
         if method == "PUT":
