@@ -8,7 +8,9 @@
 
 #include <string.h>
 
-#define PRIORITY 500 /* built-in templates have 100 to 200 */
+/* Built-in templates have 100 to 200. The bytes before the first * are added: of two patterns that
+ * overlap, the longer one wins, and none of them stands in the way of the other. */
+#define PRIORITY 500
 
 /* ---- mappings ---- */
 
@@ -271,6 +273,7 @@ static void put_mappings(er_jw *w, const er_elastic_config *config) {
 
 /* ---- the template ---- */
 
+/* The names of the indices, and how much the template or policy for them counts. */
 static void put_patterns(er_jw *w, const er_elastic_config *config) {
     er_buf pattern;
     er_buf_init(&pattern, 2048);
@@ -288,6 +291,7 @@ static void put_patterns(er_jw *w, const er_elastic_config *config) {
     er_jw_array(w);
     er_jw_str(w, er_buf_str(&pattern));
     er_jw_array_end(w);
+    er_jw_kint(w, "priority", PRIORITY + (int64_t)strcspn(er_buf_cstr(&pattern), "*"));
     er_buf_fini(&pattern);
 }
 
@@ -327,7 +331,6 @@ void er_elastic_put_template(const er_elastic_config *config, er_elastic_policie
         er_jw_object(&w);
         er_jw_object_end(&w);
     }
-    er_jw_kint(&w, "priority", PRIORITY);
     er_jw_key(&w, "template");
     er_jw_object(&w);
     put_settings(&w, config, policies);
@@ -488,7 +491,6 @@ static void put_ism(er_jw *w, const er_elastic_config *config) {
     er_jw_array(w);
     er_jw_object(w);
     put_patterns(w, config);
-    er_jw_kint(w, "priority", PRIORITY);
     er_jw_object_end(w);
     er_jw_array_end(w);
 }

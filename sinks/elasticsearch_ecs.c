@@ -21,17 +21,6 @@ static void put_opt(er_jw *w, const char *key, er_str s) {
     er_jw_kstr_opt(w, key, cut(s));
 }
 
-/* Kinds as ECS writes them: "replicaset". */
-static void put_kind_opt(er_jw *w, const char *key, er_str kind) {
-    char text[128];
-    size_t n = kind.n < sizeof text ? kind.n : 0;
-    for (size_t i = 0; i < n; i++) {
-        char c = kind.p[i];
-        text[i] = c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-    }
-    er_jw_kstr_opt(w, key, (er_str){text, n});
-}
-
 static void put_list_of_one(er_jw *w, const char *key, const char *value) {
     er_jw_key(w, key);
     er_jw_array(w);
@@ -197,13 +186,13 @@ static void put_orchestrator(er_jw *w, const er_record *rec) {
     if (rec->object.kind.n + rec->object.name.n + rec->object.uid.n > 0) {
         er_jw_key(w, "resource");
         er_jw_object(w);
-        put_kind_opt(w, "type", rec->object.kind);
+        put_opt(w, "type", rec->object.kind);
         put_opt(w, "name", rec->object.name);
         put_opt(w, "id", rec->object.uid);
         if (parent_kind(rec).n > 0) {
             er_jw_key(w, "parent");
             er_jw_object(w);
-            put_kind_opt(w, "type", parent_kind(rec));
+            put_opt(w, "type", parent_kind(rec));
             er_jw_object_end(w);
         }
         er_jw_object_end(w);
