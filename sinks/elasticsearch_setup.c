@@ -15,9 +15,22 @@ const char *er_elastic_product_name(er_elastic_product product) {
     return names[product];
 }
 
+/* Takes the number that text begins with, of at most four digits; false: it begins with none. */
+static bool take_number(const char **text, unsigned *out) {
+    size_t n = strspn(*text, "0123456789");
+    uint64_t number = 0;
+    bool is_one = n <= 4 && er_parse_u64((er_str){*text, n}, &number);
+    *out = is_one ? (unsigned)number : 0;
+    *text += n;
+    return is_one;
+}
+
 static void read_version(er_str text, er_elastic_server *out) {
     (void)snprintf(out->version, sizeof out->version, "%.*s", (int)text.n, text.p);
-    if (sscanf(out->version, "%4u.%4u", &out->major, &out->minor) != 2) {
+    const char *at = out->version;
+    bool is_known = take_number(&at, &out->major) && *at == '.';
+    at += is_known;
+    if (!is_known || !take_number(&at, &out->minor)) {
         out->major = out->minor = 0;
     }
 }

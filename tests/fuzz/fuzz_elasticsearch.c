@@ -15,7 +15,7 @@
 static er_batch *make_batch(size_t n) {
     er_batch *batch = er_batch_new();
     for (size_t i = 0; i < n; i++) {
-        char id[8];
+        char id[32];
         (void)snprintf(id, sizeof id, "u-%zu", i);
         er_record draft = {.id = er_str_of(id), .time = 0, .observed_time = 0};
         er_batch_slot slot = {.rec = er_record_seal(&draft)};
@@ -44,7 +44,7 @@ static er_status judge(er_str answer, bool was_cut, er_batch *batch, er_err *err
 static er_verdict verdict_of(const er_json *item, size_t i) {
     const er_json *create = er_json_get(item, "create");
     const er_json *id = er_json_get(create, "_id");
-    char own[8];
+    char own[32];
     (void)snprintf(own, sizeof own, "u-%zu", i);
     double status = er_json_number(er_json_get(create, "status"));
     if (er_json_type_of(er_json_get(create, "status")) != ER_JSON_NUMBER ||
