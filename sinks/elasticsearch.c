@@ -6,6 +6,7 @@
 #include "sinks/elasticsearch.h"
 
 #include "base/json_write.h"
+#include "sinks/http_rules.h"
 #include "sinks/registry.h"
 
 #include <stdio.h>
@@ -241,6 +242,16 @@ static er_http_action elastic_action(const void *config, void *state, const er_h
     return is_ours ? ER_HTTP_DENIED : action;
 }
 
+static void elastic_say(const void *config, void *state, const er_http_response *res, er_buf *out) {
+    (void)config;
+    elastic_state *s = state;
+    er_elastic_say(res, &s->doc, out);
+    if (er_http_action_of(NULL, 0, res->status) == ER_HTTP_DENIED) {
+        er_buf_puts(out, res->body.len > 0 ? "; " : ": ");
+        er_http_put_advice(res->status, s->name, out);
+    }
+}
+
 static er_status elastic_judge(const void *config, void *state, const er_http_response *res,
                                er_batch *batch, er_err *err) {
     const er_elastic_config *c = config;
@@ -337,6 +348,7 @@ static const er_http_profile elastic_profile = {
     .prepare = elastic_prepare,
     .action = elastic_action,
     .judge = elastic_judge,
+    .say = elastic_say,
 };
 
 const er_sink_type er_elasticsearch_sink = ER_HTTP_SINK_TYPE_CHECKED(

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 420 /* of a type and a reason, as people read it */
+#define TYPE_MAX   100 /* bytes of a type and a reason, as people read them */
+#define REASON_MAX 300
 
 typedef enum kind {
     KIND_RETRY, /* first, so that what nothing is known of is tried again */
@@ -86,27 +87,44 @@ static kind kind_of(int64_t status, er_str type, er_str reason) {
     }
 }
 
+static void put_line(er_str text, size_t max, er_buf *out) {
+    text.n = er_utf8_cut(text, max);
+    for (size_t i = 0; i < text.n; i++) {
+        bool is_control = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f;
+        er_buf_putc(out, is_control ? ' ' : text.p[i]);
+    }
+}
+
+/* "type: reason", each of which may be missing, behind a separator. */
+static void put_reason(const char *separator, er_str type, er_str reason, er_buf *out) {
+    er_buf_puts(out, type.n > 0 ? separator : "");
+    put_line(type, TYPE_MAX, out);
+    er_buf_puts(out, reason.n > 0 ? ": " : "");
+    put_line(reason, REASON_MAX, out);
+}
+
 static char *describe(int64_t status, er_str type, er_str reason) {
     er_buf text;
-    er_buf_init(&text, TEXT_MAX + 64);
-    type.n = er_utf8_cut(type, 100);
-    reason.n = er_utf8_cut(reason, TEXT_MAX - 120);
+    er_buf_init(&text, TYPE_MAX + REASON_MAX + 64);
     er_buf_putf(&text, "%lld", (long long)status);
-    if (type.n > 0) {
-        er_buf_putc(&text, ' ');
-        er_buf_put_str(&text, type);
-    }
-    if (reason.n > 0) {
-        er_buf_puts(&text, ": ");
-        er_buf_put_str(&text, reason);
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        bool is_control = (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f;
-        text.p[i] = is_control ? ' ' : text.p[i];
-    }
+    put_reason(" ", type, reason, &text);
     char *owned = er_dup(er_buf_cstr(&text));
     er_buf_fini(&text);
     return owned;
+}
+
+void er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out) {
+    er_str body = er_str_trim(er_buf_str(&res->body));
+    char *text = er_str_dup(body); /* the parser may change it */
+    const er_json *error = NULL;
+    if (er_json_parse(doc, text, body.n, NULL) == ER_OK) {
+        error = er_json_get(doc->root, "error");
+    }
+    er_str type = er_json_get_str(error, "type");
+    er_str reason = er_json_get_str(error, "reason");
+    bool is_known = type.n + reason.n > 0;
+    put_reason(": ", type, is_known ? reason : body, out);
+    free(text);
 }
 
 static result judge_parsed(const er_json *item, er_str id) {

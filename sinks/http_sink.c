@@ -463,6 +463,7 @@ static er_status fill_request(http_sink *sink, const http_content *content, er_h
 er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err) {
     http_sink *sink = self;
     er_str payload = frame(sink, batch); /* shown as it is before compression */
+    sink->nodes.at = sink->nodes.n - 1;  /* always the first address */
     er_http_request req;
     er_status status = fill_fixed(sink, batch, payload, &req, err);
     size_t fixed = req.headers_n;
@@ -536,6 +537,14 @@ static er_status accepted(http_sink *sink, const er_http_response *res, er_batch
     return ER_OK;
 }
 
+static void put_advice(const http_sink *sink, long status, er_buf *out) {
+    er_buf_puts(out, ": ");
+    er_http_put_advice(status, sink->env.name, out);
+    if (status == 415 && sink->gzip != NULL) {
+        er_buf_putf(out, " and sinks.%s.compression", sink->env.name);
+    }
+}
+
 static er_status conclude(http_sink *sink, const er_http_response *res, er_batch *batch,
                           er_err *err) {
     static const char *const outcomes[] = {[ER_HTTP_DELIVERED] = "ok",
@@ -552,6 +561,9 @@ static er_status conclude(http_sink *sink, const er_http_response *res, er_batch
     er_buf text;
     er_buf_init(&text, 4096);
     describe(sink, res->status, &text);
+    if (profile->say != NULL && action != ER_HTTP_DELIVERED) {
+        profile->say(sink->config, sink->state, res, &text);
+    }
     er_status status = ER_OK;
     switch (action) {
     case ER_HTTP_DELIVERED:
@@ -561,10 +573,8 @@ static er_status conclude(http_sink *sink, const er_http_response *res, er_batch
         status = er_err_set(err, ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
         break;
     case ER_HTTP_DENIED:
-        er_buf_puts(&text, ": ");
-        er_http_put_advice(res->status, sink->env.name, &text);
-        if (res->status == 415 && sink->gzip != NULL) {
-            er_buf_putf(&text, " and sinks.%s.compression", sink->env.name);
+        if (profile->say == NULL) {
+            put_advice(sink, res->status, &text);
         }
         status = er_err_set(err, ER_E_DENIED, "%s", er_buf_cstr(&text));
         break;
@@ -572,7 +582,9 @@ static er_status conclude(http_sink *sink, const er_http_response *res, er_batch
         status = refused(batch, ER_REASON_TOO_LARGE, &text, err);
         break;
     case ER_HTTP_REFUSED:
-        put_excerpt(res, &text);
+        if (profile->say == NULL) {
+            put_excerpt(res, &text);
+        }
         status = refused(batch, ER_REASON_REFUSED, &text, err);
         break;
     }

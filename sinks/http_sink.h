@@ -167,6 +167,9 @@ typedef struct er_http_profile {
      * result is deliver's; with ER_OK and items to be tried again, err says why and when. */
     er_status (*judge)(const void *config, void *state, const er_http_response *res,
                        er_batch *batch, er_err *err);
+    /* Optional. Of any other answer: appends ": ", what the peer says and what to do about it, on
+     * one line, in place of the beginning of the answer and the usual advice. */
+    void (*say)(const void *config, void *state, const er_http_response *res, er_buf *out);
 } er_http_profile;
 
 /* The functions of the driver, for er_sink_type. */

@@ -512,6 +512,12 @@ def test_the_template_has_every_field(tmp_path, layout, template):
                    for name in path.split("."))
 
 
+def test_explain_shows_the_first_address(tmp_path):
+    records = (GOLDEN / "records.ndjson").read_text()
+    printed = explained(tmp_path, records, index="a", moreUrls=["http://other.example:9200"])
+    assert printed.count("      POST http://es.example:9200/es/_bulk?") == len(records.splitlines())
+
+
 def test_explain_shows_the_request(tmp_path):
     record = (GOLDEN / "records.ndjson").read_text().splitlines()[0]
     printed = explained(tmp_path, record, dataStream="logs-k8s.events-default", pipeline="a b",

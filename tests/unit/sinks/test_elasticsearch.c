@@ -345,7 +345,8 @@ typedef struct whole {
     const char *answer;
     er_status status;
     er_verdict verdict; /* of a single record */
-    const char *text;   /* the error ends so, when it is not "" */
+    const char *text;   /* the error, or the rejection's text, ends so, when it is not "" */
+    const char *body;   /* NULL: none */
 } whole;
 
 static void test_answers_to_the_whole_request(void **state) {
@@ -362,6 +363,22 @@ static void test_answers_to_the_whole_request(void **state) {
         {"406 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
         {"501 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
         {"302 X\r\nLocation: http://x/\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
+        {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+         "/_bulk: security_exception: action [indices:data/write/bulk] is unauthorized; check "
+         "sinks.hook.auth",
+         "{\"error\":{\"type\":\"security_exception\",\"reason\":\"action "
+         "[indices:data/write/bulk] is unauthorized\"},\"status\":403}"},
+        {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+         "/_bulk: {\"message\": \"no\"}; check sinks.hook.auth", "{\"message\": \"no\"}\r\n"},
+        {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
+         "/_bulk: rejected_execution_exception: too much",
+         "{\"error\":{\"type\":\"rejected_execution_exception\",\"reason\":\"too much\"}}"},
+        {"400 X\r\n", ER_OK, ER_VERDICT_REJECT,
+         "/_bulk: action_request_validation_exception: too  long",
+         "{\"error\":{\"type\":\"action_request_validation_exception\","
+         "\"reason\":\"too \\nlong\"}}"},
+        {"502 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, "/_bulk: <html>  </html>",
+         "<html>\r\n</html>"},
         {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
          "the answer to _bulk is not understood: 0 results for 1 records, without an end"},
     };
@@ -372,19 +389,21 @@ static void test_answers_to_the_whole_request(void **state) {
     fixture f;
     fixture_init(&f, &er_elasticsearch_sink, text);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        char answer[256];
-        (void)snprintf(answer, sizeof answer, "HTTP/1.1 %sContent-Length: 0\r\n\r\n",
-                       all[i].answer);
+        const char *body = all[i].body == NULL ? "" : all[i].body;
+        char answer[512];
+        (void)snprintf(answer, sizeof answer, "HTTP/1.1 %sContent-Length: %zu\r\n\r\n%s",
+                       all[i].answer, strlen(body), body);
         loopback_reset(&lb, answer);
         er_batch *batch = batch_of(&f, 1);
         er_err err = {0};
         er_status status = f.type->deliver(f.self, batch, &err);
+        const char *told = batch->v[0].text == NULL ? err.msg : batch->v[0].text;
         size_t n = strlen(all[i].text);
-        size_t len = strlen(err.msg);
+        size_t len = strlen(told);
         if (status != all[i].status || er_batch_verdict(batch, 0) != all[i].verdict || len < n ||
-            strcmp(err.msg + len - n, all[i].text) != 0) {
+            strcmp(told + len - n, all[i].text) != 0) {
             fail_msg("%s: %d, %d, %s", all[i].answer, (int)status, (int)er_batch_verdict(batch, 0),
-                     err.msg);
+                     told);
         }
         er_batch_free(batch);
     }
