@@ -104,16 +104,15 @@ static er_status ask(setup *s, const char *method, er_err *err) {
         return status;
     }
     long code = s->res.status;
-    if (code == 401 || code == 408 || code == 425 || code == 429 || code >= 500) {
+    if (code == 401 || code == 408 || code == 425 || code == 429 || (code >= 500 && code != 501)) {
         er_buf text;
         er_buf_init(&text, 2048);
         er_http_sink_describe(s->caller, &s->res, &text);
         if (code == 401) {
             er_buf_putf(&text, "; check sinks.%s.auth", s->name);
         }
-        bool is_denied = code == 401 || code == 501;
         status =
-            er_err_set(err, is_denied ? ER_E_DENIED : ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
+            er_err_set(err, code == 401 ? ER_E_DENIED : ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
         if (err != NULL && s->res.retry_after_ms > 0) {
             err->retry_after_ms = s->res.retry_after_ms;
         }
@@ -168,7 +167,7 @@ static er_status make_policy(setup *s, const er_elastic_server *server,
         return status;
     }
     long code = s->res.status;
-    if (code == 400 || code == 405 || code == 410) {
+    if (code == 400 || code == 405 || code == 410 || code == 501) {
         *policies = ER_ELASTIC_NO_POLICY;
         ER_LOG(ER_LOG_WARNING, "elasticsearch",
                "the server has no policies for indices, lifecycle is left out",

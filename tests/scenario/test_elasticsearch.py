@@ -308,6 +308,33 @@ def test_guards(fake, router, elastic, to, root, target, query):
                         "comes")
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
+def test_what_does_not_tell_what_it_is(fake, router, elastic, to, status):
+    """Something that takes _bulk and knows no GET /."""
+    server = elastic(OPENSEARCH)
+    server.answers["GET", "/"] = (status, {})
+    fake.script("burst 5")
+    r = router(sinks={"es": to(server)})
+    server.wait(5)
+    assert len(r.logged("the server does not say what it is (privilege monitor); it is taken as it "
+                        "comes")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_cannot_tell_yet_what_it_is(fake, router, elastic, to, status):
+    server = elastic(OPENSEARCH)
+    server.answers["GET", "/"] = (status, {})
+    fake.script("burst 5")
+    r = router(sinks={"es": to(server)})
+    line = r.wait_log("the sink is unavailable, records are kept and tried again")
+    assert line["error"].startswith(f"{status} ")
+    assert server.bulks() == []
+    with server.changed:
+        server.answers.clear()
+    server.wait(5)
+    assert r.logged("connected")
+
+
 def test_too_old(fake, router, elastic, to):
     server = elastic({"version": {"number": "6.8.23"}})
     r = router(sinks={"es": to(server)})
