@@ -56,12 +56,25 @@ static er_status check_lifecycle(const er_elastic_config *c, er_err *err) {
 }
 
 static er_status check_url(const er_secret_ref *url, const char *key, er_err *err) {
-    bool has_query = url->kind == ER_SECRET_LITERAL && strpbrk(url->text, "?#") != NULL;
-    return has_query ? er_err_set(err, ER_E_CONFIG,
-                                  "%s has a query; only the address of the cluster belongs there "
-                                  "(there are settings for index, pipeline and the like)",
-                                  key)
-                     : ER_OK;
+    if (url->kind != ER_SECRET_LITERAL) {
+        return ER_OK;
+    }
+    if (strpbrk(url->text, "?#") != NULL) {
+        return er_err_set(
+            err, ER_E_CONFIG,
+            "%s has a query; only the address of the cluster belongs there (there are "
+            "settings for index, pipeline and the like)",
+            key);
+    }
+    er_str text = er_str_of(url->text);
+    er_str tail = text.n < 6 ? (er_str){0} : (er_str){text.p + text.n - 6, 6};
+    if (er_str_eqc(tail, "/_bulk")) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "%s ends in /_bulk, which is appended to it; give the address of the "
+                          "cluster",
+                          key);
+    }
+    return ER_OK;
 }
 
 static er_status elastic_check(const void *config, er_err *err) {

@@ -132,6 +132,8 @@ static void test_settings_that_do_not_fit(void **state) {
     expect_problem("{url: \"http://h\", moreUrls: [\"http://i#x\"], index: a}\n",
                    "moreUrls has a query; only the address of the cluster belongs there (there are "
                    "settings for index, pipeline and the like)");
+    expect_problem("{url: \"http://h/es/_bulk\", index: a}\n",
+                   "url ends in /_bulk, which is appended to it; give the address of the cluster");
     expect_problem("{url: \"http://h\", moreUrls: [ftp://i], index: a}\n",
                    "expected a URL that begins with http:// or https://, such as "
                    "https://host.example:8443/path");
