@@ -95,6 +95,14 @@ static void setup_fini(setup *s) {
     er_buf_fini(&s->body);
 }
 
+static void describe(setup *s, er_buf *out) {
+    er_json_doc doc;
+    er_json_doc_init(&doc);
+    er_http_sink_describe(s->caller, &s->res, out);
+    er_elastic_say(&s->res, &doc, out);
+    er_json_doc_fini(&doc);
+}
+
 /* path: its text is in s->path. Answers that are no answers are errors here. */
 static er_status ask(setup *s, const char *method, er_err *err) {
     er_http_call call = {
@@ -107,7 +115,7 @@ static er_status ask(setup *s, const char *method, er_err *err) {
     if (code == 401 || code == 408 || code == 425 || code == 429 || (code >= 500 && code != 501)) {
         er_buf text;
         er_buf_init(&text, 2048);
-        er_http_sink_describe(s->caller, &s->res, &text);
+        describe(s, &text);
         if (code == 401) {
             er_buf_putf(&text, "; check sinks.%s.auth", s->name);
         }
@@ -134,7 +142,7 @@ static bool succeeded(const setup *s) {
 static er_status refused(setup *s, const char *what, er_err *err) {
     er_buf text;
     er_buf_init(&text, 2048);
-    er_http_sink_describe(s->caller, &s->res, &text);
+    describe(s, &text);
     er_status status =
         er_err_set(err, ER_E_DENIED, "setup cannot %s: %s", what, er_buf_cstr(&text));
     er_buf_fini(&text);

@@ -702,7 +702,6 @@ er_status er_http_sink_call(er_http_caller *caller, const er_http_call *call, er
 
 void er_http_sink_describe(const er_http_caller *caller, const er_http_response *res, er_buf *out) {
     describe(caller, res->status, out);
-    put_excerpt(res, out);
 }
 
 er_status er_http_sink_open(void *self, er_deadline until, er_err *err) {

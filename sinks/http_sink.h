@@ -123,8 +123,7 @@ er_status er_http_sink_call(er_http_caller *caller, const er_http_call *call, er
                             er_err *err);
 /* Appends base without the slashes at its end, and path. */
 void er_http_sink_join(er_str base, const char *path, er_buf *out);
-/* Appends status and place of an answer, what it begins with, and what to do: "403 Forbidden from
- * http://h/x: {...}". */
+/* Appends status and place of an answer: "403 Forbidden from http://h/x". */
 void er_http_sink_describe(const er_http_caller *caller, const er_http_response *res, er_buf *out);
 
 typedef struct er_http_profile {

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from conftest import BIN, LIMIT, RECORD, ROOT, key, merge
-from elastic import ELASTICSEARCH, OPENSEARCH, Elastic
+from elastic import ELASTICSEARCH, OPENSEARCH, Elastic, error
 
 GOLDEN = ROOT / "tests/golden/elasticsearch"
 LIFECYCLE = {"rolloverAge": "24h", "rolloverSize": "50GiB", "deleteAfter": "720h"}
@@ -430,13 +430,13 @@ def test_a_template_that_another_router_made_meanwhile(fake, router, elastic, to
 def test_setup_without_the_privilege(fake, router, elastic, to, method, path, what):
     """It is said what cannot be done; the records wait, and nothing is written before."""
     server = elastic(ELASTICSEARCH)
-    server.answers[method, path] = (403, {"error": "action is unauthorized"})
+    server.answers[method, path] = (403, error("security_exception", "it is unauthorized"))
     fake.script("burst 5")
     r = router(sinks={"es": to(server, setup=True, **TARGETS["alias"])})
     line = r.wait_log("the sink denies us, records are kept and tried slowly")
     query = "?create=true" if path.startswith("/_index") and method == "PUT" else ""
     assert line["error"].startswith(f"setup cannot {what}: 403 Forbidden from {server.url}{path}")
-    assert line["error"].endswith(': {"error": "action is unauthorized"}')
+    assert line["error"].endswith(": security_exception: it is unauthorized")
     assert query == "" or (method, path + query, 403) in server.calls()
     assert server.bulks() == []
     with server.changed:
