@@ -15,7 +15,7 @@ import tarfile
 import pytest
 
 import programs
-from test_webhook import Fake
+from fake import Fake
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
