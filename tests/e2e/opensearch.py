@@ -161,9 +161,11 @@ class OpenSearch:
         return answer
 
     def count(self, index):
-        """Documents that are there now; 0 where nothing is."""
+        """Documents that are there now; 0 where nothing is yet."""
         self.call("POST", f"/{index}/_refresh")
-        return self.ask("GET", f"/{index}/_count?ignore_unavailable=true")["count"]
+        status, answer = self.call("GET", f"/{index}/_count?ignore_unavailable=true")
+        assert status in (200, 503), answer  # 503: its shards are being started
+        return answer["count"] if status == 200 else 0
 
     def wait_count(self, index, number, limit=60):
         end = time.monotonic() + limit
