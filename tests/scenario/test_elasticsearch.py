@@ -95,9 +95,9 @@ def test_each_result_is_its_records(fake, router, elastic, to):
     r.wait_metric(lambda v: v == 5, "sink_rejected_total", sink="es", reason="refused")
     assert sorted(document["object"]["name"] for document in server.documents.values()) == sorted(
         f"{kind}-{i}" for kind in ("good", "busy") for i in range(5))
-    rejected = r.logged("record rejected")
-    assert {line["error"] for line in rejected} == {"400 mapper_parsing_exception: no reason"}
     assert r.stop() == 0
+    assert {line["error"] for line in r.logged("record rejected")} == {
+        "400 mapper_parsing_exception: no reason"}
     ledger = r.sink_ledger("es")
     assert (ledger["delivered"], ledger["rejected"]) == (10, 5)
 
@@ -134,14 +134,16 @@ def test_nothing_is_delivered_without_its_result(fake, router, elastic, to, brok
     assert r.sink_ledger("es")["delivered"] == 10
 
 
-BLOCKS = {"read-only": ((403, "cluster_block_exception"), "the sink denies us",
+DENIED = "the sink denies us, records are kept and tried slowly"
+UNAVAILABLE = "the sink is unavailable, records are kept and tried again"
+BLOCKS = {"read-only": ((403, "cluster_block_exception"), DENIED,
                         "; lift the block of the index"),
-          "security": ((403, "security_exception"), "the sink denies us",
+          "security": ((403, "security_exception"), DENIED,
                        "; check the privileges of auth: create_doc on the target"),
-          "no-index": ((404, "index_not_found_exception"), "the sink denies us",
+          "no-index": ((404, "index_not_found_exception"), DENIED,
                        "; create it, or let it be created (action.auto_create_index, privilege "
                        "auto_configure)"),
-          "disk-full": ((429, "cluster_block_exception"), "the sink is unavailable", "")}
+          "disk-full": ((429, "cluster_block_exception"), UNAVAILABLE, "")}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
@@ -153,14 +155,14 @@ def test_blocks_are_waited_for(fake, router, elastic, to, name):
     fake.script("burst 10")
     r = router(sinks={"es": to(server)})
     server.wait_bulks(2)
-    said = next(line for line in r.lines if line["message"].startswith(message))
+    said = r.wait_log(message)
     assert said["error"] == f"{result[0]} {result[1]}: no reason{advice}"
     assert r.metric("sink_delivered_total", sink="es") == 0
     assert r.metric("sink_rejected_total", sink="es") == 0
     counted = "cluster_block_exception" in result
     assert (r.metric("sink_blocked_total", sink="es") > 0) == counted
     if name == "disk-full":
-        assert r.logged("the index is blocked, records are kept; is a disk of the cluster full?")
+        r.wait_log("the index is blocked, records are kept; is a disk of the cluster full?")
         assert said["retryInMs"] >= 80  # the longest wait at once: only people lift it
     blocked.clear()
     server.wait(10)
@@ -226,9 +228,9 @@ def test_failover(fake, router, elastic, to):
     r = router(sinks={"es": to("http://127.0.0.1:1", down, up, batch={"records": 10})})
     up.wait(100)
     assert len(down.requests) == 1  # it rests
-    lines = r.logged("one of the URLs does not serve, the others are used")
-    assert sorted(line["error"] for line in lines) == sorted([
-        "cannot connect to 127.0.0.1:1: connection refused", f"503 from {down.url}/"])
+    for url, error in (("http://127.0.0.1:1/", "cannot connect to 127.0.0.1:1: connection refused"),
+                       (f"{down.url}/", f"503 from {down.url}/")):
+        r.wait_log("one of the URLs does not serve, the others are used", url=url, error=error)
     with down.changed:
         down.answers.clear()
     up.answers["POST", "/_bulk"] = (503, {})
@@ -304,8 +306,7 @@ def test_guards(fake, router, elastic, to, root, target, query):
     assert {path for _, path, *_ in server.bulks()} == {f"/_bulk?{PARAMETERS}{query}"}
     assert {headers["Content-Encoding"] for _, _, headers, _, _ in server.bulks()} == {"gzip"}
     if root is None:
-        assert r.logged("the server does not say what it is (privilege monitor); it is taken as it "
-                        "comes")
+        r.wait_log("the server does not say what it is (privilege monitor); it is taken as it comes")
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 501])
@@ -316,6 +317,7 @@ def test_what_does_not_tell_what_it_is(fake, router, elastic, to, status):
     fake.script("burst 5")
     r = router(sinks={"es": to(server)})
     server.wait(5)
+    assert r.stop() == 0
     assert len(r.logged("the server does not say what it is (privilege monitor); it is taken as it "
                         "comes")) == 1
 
@@ -332,7 +334,7 @@ def test_what_cannot_tell_yet_what_it_is(fake, router, elastic, to, status):
     with server.changed:
         server.answers.clear()
     server.wait(5)
-    assert r.logged("connected")
+    r.wait_log("connected")
 
 
 def test_too_old(fake, router, elastic, to):
@@ -395,6 +397,7 @@ def test_no_policies_there(fake, router, elastic, to):
     fake.script("burst 5")
     r = router(sinks={"es": to(server, setup=True, **TARGETS["alias"])})
     server.wait(5)
+    assert r.stop() == 0
     lines = r.logged("the server has no policies for indices, lifecycle is left out")
     assert [(line["product"], line["version"]) for line in lines] == [("OpenSearch", "2.19.3")]
     template = server.stored["/_index_template/eventrouter-k8s-events"]["template"]
