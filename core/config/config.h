@@ -48,7 +48,7 @@ enum {
     /* INT, DURATION, SIZE: absent and without default gives -1 ("auto"). STRUCT with ER_FIELD_POS
      * among its rows: that it stands in the file says something, so defaults are not printed. */
     ER_FIELD_UNSET = 2,
-    ER_FIELD_HIDDEN = 4, /* accepted, but in nothing that is made from rows (old names of a key) */
+    ER_FIELD_HIDDEN = 4,  /* accepted, but in nothing that is made from rows (old names of a key) */
     ER_FIELD_OF_URLS = 8, /* SECRET_LIST */
 };
 
