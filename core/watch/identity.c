@@ -1,6 +1,7 @@
 #include "watch/identity.h"
 #include "base/json_read.h"
 #include "base/log.h"
+#include "http/metadata.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,32 +62,21 @@ static char *uid_of(er_buf *body) {
 
 /* GKE's metadata server; anywhere else nothing answers there, and 500 ms are all it costs. */
 static char *name_from_metadata(er_cancel *cancel) {
-    const char *host = getenv("GCE_METADATA_HOST");
-    er_buf url;
-    er_buf_init(&url, 1024);
-    er_buf_putf(&url, "http://%s/computeMetadata/v1/instance/attributes/cluster-name",
-                host == NULL || host[0] == '\0' ? "metadata.google.internal" : host);
     er_http_options options = {
         .user_agent = "eventrouter", .connect_timeout_ms = METADATA_LIMIT_MS, .cancel = cancel};
     er_http_client *client = NULL;
     char *name = NULL;
     if (er_http_client_new(&options, &client, NULL) == ER_OK) {
-        er_http_request req = {.method = "GET",
-                               .url = er_buf_cstr(&url),
-                               .timeout_ms = METADATA_LIMIT_MS,
-                               .response_max = 1024};
-        er_http_request_header(&req, "Metadata-Flavor", ER_STR("Google"));
-        er_http_response res;
-        er_http_response_init(&res);
-        if (er_http_do(client, &req, &res, NULL) == ER_OK && res.status == 200) {
-            er_str text = er_str_trim(er_buf_str(&res.body));
-            bool usable = text.n > 0 && text.n <= NAME_MAX_BYTES && er_utf8_valid(text);
-            name = usable ? er_str_dup(text) : NULL;
+        er_buf text;
+        er_buf_init(&text, NAME_MAX_BYTES);
+        if (er_metadata_get(client, ER_METADATA_CLUSTER_NAME, METADATA_LIMIT_MS, &text, NULL) ==
+                ER_OK &&
+            er_buf_status(&text) == ER_OK) {
+            name = er_str_dup(er_buf_str(&text));
         }
-        er_http_response_fini(&res);
+        er_buf_fini(&text);
         er_http_client_free(client);
     }
-    er_buf_fini(&url);
     return name;
 }
 
