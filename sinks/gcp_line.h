@@ -9,8 +9,16 @@
 #ifndef ER_SINKS_GCP_LINE_H
 #define ER_SINKS_GCP_LINE_H
 
+#include "base/json_write.h"
 #include "record/record.h"
 
 void er_gcp_line(const er_record *rec, er_buf *out); /* with a newline */
+
+/* What all ways to Cloud Logging share: LogSeverity's word, and the labels of an entry, which are
+ * written as members of an object that is open. */
+const char *er_gcp_severity(er_severity severity);
+#define ER_GCP_LABELS 6
+extern const char *const er_gcp_labels[ER_GCP_LABELS]; /* their names */
+void er_gcp_put_labels(const er_record *rec, er_jw *w);
 
 #endif

@@ -32,6 +32,7 @@ struct er_http_caller {
     er_buf url_text; /* NUL-terminated copy for one request */
     er_buf where;    /* the URL as it may be shown */
     er_histogram *duration;
+    er_auth_settings auth_settings; /* borrows from config */
 };
 typedef struct er_http_caller http_sink;
 
@@ -120,6 +121,15 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
     return has_header(config, config->headers.n, name);
 }
 
+/* `auth` as this service takes it. */
+static er_auth_settings auth_of(const http_sink *sink) {
+    er_auth_settings settings = sink->config->auth;
+    if (sink->profile->google_scope != NULL) {
+        er_auth_google(&settings, sink->profile->google_scope);
+    }
+    return settings;
+}
+
 er_status er_http_sink_check(const void *config, er_err *err) {
     const er_http_sink_config *c = config;
     er_status status = check_headers(c, err);
@@ -188,10 +198,14 @@ static er_status make_client(http_sink *sink, er_err *err) {
     } else {
         char what[256];
         (void)snprintf(what, sizeof what, "sinks.%s.auth", sink->env.name);
-        status = er_auth_new(&sink->config->auth, what, &options, sink->config->timeout.request_ms,
+        status = er_auth_new(&sink->auth_settings, what, &options, sink->config->timeout.request_ms,
                              &sink->auth, err);
     }
     return status;
+}
+
+static const char *text_of(const char *text) {
+    return text == NULL ? "" : text;
 }
 
 static er_status make_bodies(http_sink *sink, size_t item_max, er_err *err) {
@@ -202,7 +216,8 @@ static er_status make_bodies(http_sink *sink, size_t item_max, er_err *err) {
         profile->format(sink->config, &sink->content_type, &sink->framing);
     }
     const er_sink_settings *common = &sink->config->common;
-    size_t max = (size_t)common->batch.bytes + item_max + (size_t)common->batch.records + 2;
+    size_t around = strlen(text_of(profile->before)) + strlen(text_of(profile->after)) + 2;
+    size_t max = (size_t)common->batch.bytes + item_max + (size_t)common->batch.records + around;
     er_buf_init(&sink->body, max);
     er_buf_init(&sink->packed, er_gzip_bound(max));
     if (sink->config->compression == ER_HTTP_GZIP) {
@@ -220,6 +235,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
     sink->profile = type->family;
     sink->config = config;
     sink->env = *env;
+    sink->auth_settings = auth_of(sink);
     sink->state = er_xcalloc(1, sink->profile->state_size + 1);
     er_buf_init(&sink->url_text, URL_MAX);
     er_buf_init(&sink->where, URL_MAX);
@@ -301,9 +317,11 @@ static er_str frame(http_sink *sink, const er_batch *batch) {
     } else if (framing == ER_HTTP_CONCAT) {
         put_items(&sink->body, batch, "", "");
     } else {
+        er_buf_puts(&sink->body, text_of(sink->profile->before));
         er_buf_putc(&sink->body, '[');
         put_items(&sink->body, batch, ",", "");
         er_buf_putc(&sink->body, ']');
+        er_buf_puts(&sink->body, text_of(sink->profile->after));
     }
     return er_buf_str(&sink->body);
 }
@@ -478,7 +496,7 @@ er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, e
             req.headers[i].value = ER_STR("***");
         }
     }
-    const char *header = er_auth_header(&sink->config->auth);
+    const char *header = er_auth_header(&sink->auth_settings);
     if (header != NULL) { /* er_auth_apply might have to ask for a token */
         er_http_request_header(&req, header, ER_STR("***"));
     }

@@ -43,10 +43,13 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
      .flags = ER_FIELD_REQUIRED,                                                                   \
      .offset = offsetof(er_http_sink_config, url),                                                 \
      .help = "Where requests go; a text, {file: PATH} or {env: NAME}."},                           \
-        {.key = "timeout",                                                                         \
-         .type = ER_FIELD_STRUCT,                                                                  \
-         .rows = er_http_sink_timeout_rows,                                                        \
-         .help = "Time limits of one request."},                                                   \
+        ER_HTTP_SINK_ROWS_BUT_URL(auth_rows_)
+/* For a service that is known by its address: it has a row for `url` of its own. */
+#define ER_HTTP_SINK_ROWS_BUT_URL(auth_rows_)                                                      \
+    {.key = "timeout",                                                                             \
+     .type = ER_FIELD_STRUCT,                                                                      \
+     .rows = er_http_sink_timeout_rows,                                                            \
+     .help = "Time limits of one request."},                                                       \
         {.key = "tls",                                                                             \
          .type = ER_FIELD_STRUCT,                                                                  \
          .rows = er_tls_rows,                                                                      \
@@ -129,6 +132,9 @@ void er_http_sink_describe(const er_http_caller *caller, const er_http_response 
 typedef struct er_http_profile {
     const char *content_type; /* unless the operator's headers have one */
     er_http_framing framing;
+    const char *before, *after; /* around an array; NULL: nothing */
+    /* Google's credentials are the default of `auth`, and ask for this scope; NULL: any service. */
+    const char *google_scope;
     const er_http_rule *rules; /* overrides of the common table */
     size_t rules_n;
     /* Optional. What the configuration asks for in place of the content type and framing above. */

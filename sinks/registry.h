@@ -8,6 +8,7 @@
 
 /* One line for each kind: the name of its er_sink_type. */
 #define ER_SINK_LIST(X)                                                                            \
+    X(er_cloud_logging_sink)                                                                       \
     X(er_elasticsearch_sink)                                                                       \
     X(er_file_sink)                                                                                \
     X(er_redis_sink)                                                                               \

@@ -1,5 +1,6 @@
 /* Credentials in headers, from settings. */
 #include "http/base64.h"
+#include "http/google_priv.h"
 #include "http/oauth2_priv.h"
 
 #include <stdio.h>
@@ -64,6 +65,13 @@ static const er_field api_key_scheme_rows[] = {
          .rows = er_oauth2_rows,                                                                   \
          .offset = AT(oauth2),                                                                     \
          .help = "Access tokens by the client credentials grant (RFC 6749 section 4.4)."},         \
+        {.key = "google",                                                                          \
+         .type = ER_FIELD_STRUCT,                                                                  \
+         .rows = er_google_rows,                                                                   \
+         .check_struct = er_google_check,                                                          \
+         .offset = AT(google),                                                                     \
+         .help =                                                                                   \
+             "Access tokens for Google's APIs: from a credentials file or the metadata server."},  \
     {                                                                                              \
         .key = NULL                                                                                \
     }
@@ -80,12 +88,18 @@ static bool is_set(const er_secret_ref *ref) {
     return ref->kind != ER_SECRET_UNSET;
 }
 
+static bool is_google(const er_auth_settings *s) {
+    return s->google.pos.line > 0 || s->google.is_default;
+}
+
 er_status er_auth_check(const void *settings, er_err *err) {
     const er_auth_settings *s = settings;
     bool basic = has_user(s) || is_set(&s->basic.password);
-    if (basic + is_set(&s->bearer) + is_set(&s->api_key.value) + is_set(&s->oauth2.token_url) > 1) {
+    if (basic + is_set(&s->bearer) + is_set(&s->api_key.value) + is_set(&s->oauth2.token_url) +
+            is_google(s) >
+        1) {
         return er_err_set(err, ER_E_CONFIG,
-                          "give one of basic, bearer, apiKey and oauth2, not several");
+                          "give one of basic, bearer, apiKey, oauth2 and google, not several");
     }
     if (basic && (!has_user(s) || !is_set(&s->basic.password))) {
         return er_err_set(err, ER_E_CONFIG, "basic needs username and password");
@@ -104,14 +118,20 @@ const char *er_auth_header(const er_auth_settings *settings) {
     if (is_set(&settings->api_key.value)) { /* its header has a default also without a key */
         return settings->api_key.header != NULL ? settings->api_key.header : "Authorization";
     }
-    bool is_standard =
-        has_user(settings) || is_set(&settings->bearer) || is_set(&settings->oauth2.token_url);
+    bool is_standard = has_user(settings) || is_set(&settings->bearer) ||
+                       is_set(&settings->oauth2.token_url) || is_google(settings);
     return is_standard ? "Authorization" : NULL;
 }
 
+void er_auth_google(er_auth_settings *settings, const char *scope) {
+    settings->google.is_default = er_auth_header(settings) == NULL;
+    settings->google.scope = scope;
+}
+
 struct er_auth {
-    er_secret *secret; /* password, token or key; NULL: none, or oauth2 */
+    er_secret *secret; /* password, token or key; NULL: none, oauth2 or google */
     er_oauth2 *oauth2;
+    er_google *google;
     char *username; /* basic */
     char *header;
     bool is_basic, is_bearer, is_key_scheme;
@@ -151,6 +171,9 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what,
     } else if (is_set(&settings->oauth2.token_url)) {
         (void)snprintf(path, sizeof path, "%.900s.oauth2", what);
         status = er_oauth2_new(&settings->oauth2, path, options, timeout_ms, &auth->oauth2, err);
+    } else if (is_google(settings)) {
+        (void)snprintf(path, sizeof path, "%.900s.google", what);
+        status = er_google_new(&settings->google, path, options, timeout_ms, &auth->google, err);
     }
     if (status != ER_OK) {
         er_auth_free(auth);
@@ -166,6 +189,7 @@ void er_auth_free(er_auth *auth) {
     }
     er_secret_free(auth->secret);
     er_oauth2_free(auth->oauth2);
+    er_google_free(auth->google);
     er_buf_wipe(&auth->value);
     er_buf_fini(&auth->value);
     free(auth->username);
@@ -197,8 +221,10 @@ static void put_key(er_auth *auth, er_str key) {
 
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
     er_str secret = {0};
-    if (auth->oauth2 != NULL) {
-        er_status status = er_oauth2_token(auth->oauth2, &secret, err);
+    bool is_token = auth->oauth2 != NULL || auth->google != NULL;
+    if (is_token) {
+        er_status status = auth->oauth2 != NULL ? er_oauth2_token(auth->oauth2, &secret, err)
+                                                : er_google_token(auth->google, &secret, err);
         if (status != ER_OK) {
             return status;
         }
@@ -213,7 +239,7 @@ er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
     } else if (auth->is_key_scheme) {
         put_key(auth, er_str_trim(secret));
     } else {
-        er_buf_puts(&auth->value, auth->is_bearer || auth->oauth2 != NULL ? "Bearer " : "");
+        er_buf_puts(&auth->value, auth->is_bearer || is_token ? "Bearer " : "");
         er_buf_put_str(&auth->value, secret);
     }
     if (er_buf_status(&auth->value) != ER_OK) {
@@ -226,6 +252,9 @@ er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err) {
 bool er_auth_refresh(er_auth *auth) {
     if (auth->oauth2 != NULL) {
         return er_oauth2_refresh(auth->oauth2);
+    }
+    if (auth->google != NULL) {
+        return er_google_refresh(auth->google);
     }
     if (auth->secret == NULL) {
         return false;

@@ -17,6 +17,20 @@ void er_base64_encode(er_str bytes, er_buf *out) {
     }
 }
 
+void er_base64url_encode(er_str bytes, er_buf *out) {
+    size_t start = out->len;
+    er_base64_encode(bytes, out);
+    size_t end = start;
+    for (size_t i = start; i < out->len && out->p[i] != '='; i++) {
+        out->p[i] = out->p[i] == '+' ? '-' : out->p[i] == '/' ? '_' : out->p[i];
+        end = i + 1;
+    }
+    if (end < out->len) {
+        out->len = end;
+        out->p[end] = '\0';
+    }
+}
+
 static int value_of(char c) {
     const char *at = c == '\0' ? NULL : strchr(alphabet, c);
     return at == NULL ? -1 : (int)(at - alphabet);

@@ -36,6 +36,15 @@ typedef struct er_oauth2_settings { /* client credentials, RFC 6749 section 4.4 
     er_tls_settings tls;
 } er_oauth2_settings;
 
+typedef struct er_google_settings { /* access tokens for Google's APIs */
+    er_pos pos;                     /* of the map in the file; 0: it does not stand there */
+    char *credentials_file; /* "": GOOGLE_APPLICATION_CREDENTIALS, else the metadata server */
+    er_cfg_strings scopes;
+    er_tls_settings tls; /* towards the token endpoints */
+    bool is_default;     /* in use also without standing in the file */
+    const char *scope;   /* what to ask for without scopes; NULL: cloud-platform */
+} er_google_settings;
+
 typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at most one of them */
     struct {
         char *username;
@@ -47,6 +56,7 @@ typedef struct er_auth_settings { /* auth: {basic: …} or {bearer: …}; at mos
         er_secret_ref value;
     } api_key;
     er_oauth2_settings oauth2;
+    er_google_settings google;
 } er_auth_settings;
 extern const er_field er_auth_rows[];
 /* The same for services of the Elasticsearch kind: apiKey is sent as `Authorization: ApiKey`, and
@@ -55,6 +65,9 @@ extern const er_field er_auth_scheme_rows[];
 er_status er_auth_check(const void *settings, er_err *err); /* for check_struct */
 /* The name of the header that these credentials go into; NULL: there are none. */
 const char *er_auth_header(const er_auth_settings *settings);
+/* For a service of Google's: its credentials are the default, and scope is what they ask for when
+ * nothing is said of it. scope is borrowed. */
+void er_auth_google(er_auth_settings *settings, const char *scope);
 
 /* ---- a client ---- */
 
@@ -163,11 +176,12 @@ er_status er_auth_new(const er_auth_settings *settings, const char *what,
                       const er_http_options *options, int64_t timeout_ms, er_auth **out,
                       er_err *err);
 void er_auth_free(er_auth *auth);
-/* Adds Authorization (or the API key's header); values live until the next call. With oauth2 it may
- * ask for a token and wait for the answer. Errors: ER_E_LIMIT (too long for a header);
- * ER_E_DENIED, ER_E_UNAVAILABLE (with retry_after_ms) and ER_E_CANCELLED of such a request. */
+/* Adds Authorization (or the API key's header); values live until the next call. With oauth2 and
+ * google it may ask for a token and wait for the answer. Errors: ER_E_LIMIT (too long for a
+ * header); ER_E_DENIED, ER_E_UNAVAILABLE (with retry_after_ms) and ER_E_CANCELLED of such a
+ * request. */
 er_status er_auth_apply(er_auth *auth, er_http_request *req, er_err *err);
-/* After a 401: secrets are read again at once, and an OAuth 2 token that has worked before is
+/* After a 401: secrets are read again at once, and an access token that has worked before is
  * forgotten. True when the next attempt will have other credentials. */
 bool er_auth_refresh(er_auth *auth);
 
