@@ -119,13 +119,14 @@ void er_log_say(const er_http_response *res, er_buf *out) {
     answer_init(&a, res);
     er_str name = er_json_get_str(a.error, "status");
     er_str message = er_json_get_str(a.error, "message");
-    if (message.n > 0) {
-        put_line(name, out);
-        er_buf_puts(out, name.n > 0 ? ": " : "");
-        put_line(message, out);
-    } else {
-        put_line(er_str_trim(er_buf_str(&res->body)), out);
+    if (message.n == 0) {
+        name = (er_str){0};
+        message = er_str_trim(er_buf_str(&res->body));
     }
+    er_buf_puts(out, name.n > 0 ? ": " : "");
+    put_line(name, out);
+    er_buf_puts(out, message.n > 0 ? ": " : "");
+    put_line(message, out);
     answer_fini(&a);
 }
 
