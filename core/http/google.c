@@ -318,8 +318,7 @@ static er_status ask_sts(er_google *g, er_token *token, er_err *err) {
     return status == ER_OK ? post_form(g, token, &endpoint, err) : status;
 }
 
-/* generateAccessToken of the IAM Service Account Credentials API. */
-static bool read_impersonated(const er_json *root, er_str *token, int64_t *life_s) {
+bool er_google_read_impersonated(const er_json *root, er_str *token, int64_t *life_s) {
     er_time until = ER_TIME_NONE;
     *token = er_json_get_str(root, "accessToken");
     if (!er_time_parse(er_json_get_str(root, "expireTime"), &until)) {
@@ -343,7 +342,7 @@ static er_status ask_external_account(er_google *g, er_token *token, er_err *err
         .refused = "the outside identity needs roles/iam.workloadIdentityUser on the service "
                    "account",
         .url_at = "service_account_impersonation_url in the credentials file",
-        .read = read_impersonated};
+        .read = er_google_read_impersonated};
     er_buf_puts(&g->authorization, "Bearer ");
     er_buf_put_str(&g->authorization, er_buf_str(&g->outer.text));
     er_buf_wipe(&g->form);

@@ -13,6 +13,7 @@
 #ifndef ER_HTTP_GOOGLE_PRIV_H
 #define ER_HTTP_GOOGLE_PRIV_H
 
+#include "base/json_read.h"
 #include "http/http.h"
 
 #include <openssl/types.h>
@@ -58,6 +59,10 @@ er_status er_google_assertion(const er_google_credentials *credentials, er_str s
 #define ER_GOOGLE_ASSERTION_LIFE_S 3600
 
 /* ---- the provider ---- */
+
+/* For er_token_endpoint: accessToken and expireTime, as generateAccessToken of the IAM Service
+ * Account Credentials API answers. */
+bool er_google_read_impersonated(const er_json *root, er_str *token, int64_t *life_s);
 
 typedef struct er_google er_google;
 /* what: "sinks.audit.auth.google". Of options all is used but tls and what goes with it; both are

@@ -168,8 +168,8 @@ static bool is_passing(long status) {
     return status == 408 || status == 425 || status == 429 || status >= 500;
 }
 
-static er_status judge(er_token *token, const er_token_endpoint *e, er_http_response *res,
-                       int64_t asked_ms, er_err *err) {
+er_status er_token_judge(er_token *token, const er_token_endpoint *e, er_http_response *res,
+                         int64_t asked_ms, er_err *err) {
     if (is_passing(res->status)) {
         return unavailable(e, res, err);
     }
@@ -204,7 +204,7 @@ er_status er_token_exchange(er_token *token, er_http_client *client, const er_ht
     er_http_response_init(&res);
     int64_t asked_ms = er_mono_ms();
     er_status status = er_http_do(client, req, &res, err);
-    status = status == ER_OK ? judge(token, endpoint, &res, asked_ms, err)
+    status = status == ER_OK ? er_token_judge(token, endpoint, &res, asked_ms, err)
                              : no_answer(endpoint, status, err);
     er_buf_wipe(&res.body);
     er_http_response_fini(&res);
