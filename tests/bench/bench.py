@@ -152,6 +152,11 @@ def sinks_for(kind, fake, folder):
         more = {"elasticsearch": {}, "elasticsearch-ecs": {"layout": "ecs"}}[kind]
         return {"out": {"type": "elasticsearch", "url": f"{fake.sinks}/hook",
                         "index": "k8s-events-{yyyy.MM.dd}", **more}}
+    if kind == "cloudlogging":
+        (folder / "bearer").write_text("t")
+        return {"out": {"type": "cloudLogging", "url": f"{fake.sinks}/hook", "project": "p-1",
+                        "location": "here", "clusterName": "c-1", "batch": {"linger": "10ms"},
+                        "auth": {"bearer": {"file": str(folder / "bearer")}}}}
     records = {"webhook": 1, "webhook-500": 500}[kind]
     return {"out": webhook(fake, batch={"records": records, "bytes": "4MiB"})}
 
@@ -548,7 +553,7 @@ def isolation(directory, n):
 
 FIGURES = {
     **{f"live-{kind}": lambda d, q, kind=kind: live(d, kind, 20000 if q else 100000)
-       for kind in ("file", "webhook-500", "webhook")},
+       for kind in ("file", "webhook-500", "webhook", "cloudlogging")},
     **{f"list-{kind}": lambda d, q, kind=kind: backlog(d, kind, 20000 if q else 100000)
        for kind in ("file", "webhook-500", "webhook")},
     **{f"latency-{kind}": lambda d, q, kind=kind: latency(d, kind, 1000 if q else 10000)
