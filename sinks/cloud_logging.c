@@ -415,6 +415,7 @@ static const er_field cloud_logging_rows[] = {
      .help = "The log: projects/PROJECT/logs/LOGID. GKE writes its own export to `events`."},
     {.key = "labels",
      .type = ER_FIELD_SECRETS,
+     .flags = ER_FIELD_OPEN,
      .check = check_label,
      .offset = AT(labels),
      .help = "More labels for each entry: name to text, {file: PATH} or {env: NAME}, read once."},

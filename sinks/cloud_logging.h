@@ -49,8 +49,8 @@ er_http_action er_log_action(const er_http_response *res, er_http_action action)
  * tried again. Not listed: written. */
 er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err);
 
-/* Appends ": PERMISSION_DENIED: Permission 'logging.logEntries.create' denied …", on one line; nothing when
- * the answer says nothing. */
+/* Appends ": PERMISSION_DENIED: Permission 'logging.logEntries.create' denied …", on one line;
+ * nothing when the answer says nothing. */
 void er_log_say(const er_http_response *res, er_buf *out);
 
 #endif

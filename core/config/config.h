@@ -50,6 +50,9 @@ enum {
     ER_FIELD_UNSET = 2,
     ER_FIELD_HIDDEN = 4,  /* accepted, but in nothing that is made from rows (old names of a key) */
     ER_FIELD_OF_URLS = 8, /* SECRET_LIST */
+    /* SECRETS: settings of many kinds, few of them secret. print shows a literal whose name does
+     * not sound like a secret's; the JSON Schema allows numbers, true and false. */
+    ER_FIELD_OPEN = 16,
 };
 
 typedef struct er_variant er_variant;

@@ -215,8 +215,9 @@ static bool literal_is_legal(reader *r, const er_field *f, const er_node *node) 
 
 static void read_literal(reader *r, const er_field *f, const er_node *node, er_secret_ref *out) {
     bool is_url = f->type == ER_FIELD_URL;
+    bool is_open = (f->flags & ER_FIELD_OPEN) != 0 && !er_name_is_sensitive(node->key);
     /* The harmless part of URLs may be seen: most mistakes are in it. */
-    if (!is_url || node->text.n > 4096 || strpbrk(node->text.p, "@?#") != NULL) {
+    if (!is_open && (!is_url || node->text.n > 4096 || strpbrk(node->text.p, "@?#") != NULL)) {
         er_mask_node(r->problems, node);
     }
     if (!literal_is_legal(r, f, node)) {

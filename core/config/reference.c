@@ -50,7 +50,10 @@ static void put_type(const er_field *f, er_buf *out) {
         [ER_FIELD_SECRET_LIST] = "list of secrets",
         [ER_FIELD_VARIANTS] = "map of names to maps",
     };
-    er_buf_puts(out, er_field_is_urls(f) ? "list of URLs" : names[f->type]);
+    bool is_open = (f->flags & ER_FIELD_OPEN) != 0;
+    er_buf_puts(out, er_field_is_urls(f) ? "list of URLs"
+                     : is_open           ? "map of names to texts"
+                                         : names[f->type]);
     if (f->type == ER_FIELD_ENUM) {
         put_choices(f, out);
     }

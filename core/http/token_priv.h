@@ -68,8 +68,8 @@ typedef struct er_token_endpoint {
  * none. Errors: as er_token_get. */
 er_status er_token_exchange(er_token *token, er_http_client *client, const er_http_request *req,
                             const er_token_endpoint *endpoint, er_err *err);
-/* The second half of that: what the answer says, which may be changed in place. asked_ms: er_mono_ms
- * before it was asked for. */
+/* The second half of that: what the answer says, which may be changed in place. asked_ms:
+ * er_mono_ms before it was asked for. */
 er_status er_token_judge(er_token *token, const er_token_endpoint *endpoint, er_http_response *res,
                          int64_t asked_ms, er_err *err);
 /* A token that nobody had to be asked for. */

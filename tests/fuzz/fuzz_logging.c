@@ -1,6 +1,6 @@
-/* sinks: any answer to entries.write gives verdicts that it supports. An entry counts as written only
- * where the answer can mean that, and is rejected only where it is listed with that error; what is
- * said fits on a line.
+/* sinks: any answer to entries.write gives verdicts that it supports. An entry counts as written
+ * only where the answer can mean that, and is rejected only where it is listed with that error;
+ * what is said fits on a line.
  *
  * Input: a line with a status and the number of entries, then the body. */
 #include "fuzz.h"

@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 import pytest
+import yaml
 
 from conftest import BIN, LIMIT, RECORD, ROOT, merge
 
@@ -416,10 +417,14 @@ def test_a_credentials_file_that_is_missing(fake, tmp_path, google):
 def test_the_effective_configuration_loads_again(tmp_path):
     config = tmp_path / "config.yaml"
     for auth in ("", "auth: {google: }", "auth: {google: {scopes: [a, b]}}"):
-        config.write_text(f"sinks: {{a: {{type: cloudLogging, {auth}}}}}\n")
+        config.write_text("sinks: {a: {type: cloudLogging, labels: {team: 'a b', "
+                          f"apiToken: t-1, node: {{env: NODE}}}}, {auth}}}}}\n")
         printed = subprocess.run([BIN / "eventrouter", "check", "-c", config, "--print"],
-                                 capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+                                 capture_output=True, text=True, timeout=LIMIT, check=True,
+                                 env={**os.environ, "NODE": "n1"}).stdout
         assert ("google:" in printed) == bool(auth)
+        assert yaml.safe_load(printed)["sinks"]["a"]["labels"] == {
+            "team": "a b", "apiToken": "***", "node": {"env": "NODE"}}
         config.write_text(printed)
         again = subprocess.run([BIN / "eventrouter", "check", "-c", config, "--print"],
                                capture_output=True, text=True, timeout=LIMIT, check=True).stdout
