@@ -147,7 +147,7 @@ HOSTS = re.compile(
     r"|[\w.-]*\b(example|invalid|test|localhost|local|internal)(\.(com|org|net))?"
     r"|[\w.-]*\.svc(\.cluster\.local)?|kubernetes(\.default[\w.]*)?|metadata"
     r"|json-schema\.org|(www\.)?apache\.org|www\.rfc-editor\.org|datatracker\.ietf\.org|yaml\.org"
-    r"|eventrouter\.io|kubernetes\.io|redis\.io|www\.googleapis\.com|[a-z-]+\.googleapis\.com)$")
+    r"|eventrouter\.io|kubernetes\.io|redis\.io|www\.googleapis\.com|[a-z0-9-]+\.googleapis\.com)$")
 URL = re.compile(r"\bhttps?://(?:[^/\s\"'<>@]*@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]*[A-Za-z0-9])")
 ABSOLUTE = re.compile(r"(?<![\w.}$~*)-])/(root|home|Users|work|mnt|media)/[\w.-]+")
 SPEAKS_OF_TOOLS = re.compile(r"co-authored-by:|generated (with|by) \[|signed-off-by: .*\[bot\]", re.I)
