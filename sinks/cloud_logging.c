@@ -64,6 +64,12 @@ static er_status check_log_id(const char *text, er_err *err) {
                                  "is not the id of a log: letters, digits and /, _, -, .");
 }
 
+static er_status check_url(const char *text, er_err *err) {
+    return strpbrk(text, "?#") == NULL
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG, "must not have a query or a fragment");
+}
+
 /* Not all of Google's rules: those without which the name of the log would be another one. */
 static er_status check_project(const char *text, er_err *err) {
     for (const char *p = text; *p != '\0'; p++) {
@@ -328,9 +334,11 @@ static er_status cloud_logging_prepare(const void *config, void *state, const er
     while (base.n > 0 && base.p[base.n - 1] == '/') {
         base.n--;
     }
+    size_t n = sizeof PATH - 1;
+    bool is_whole = base.n >= n && memcmp(base.p + base.n - n, PATH, n) == 0;
     er_buf_wipe(&s->url);
     er_buf_put_str(&s->url, base);
-    er_buf_puts(&s->url, PATH);
+    er_buf_puts(&s->url, is_whole ? "" : PATH);
     if (er_buf_status(&s->url) != ER_OK) {
         return er_err_set(err, ER_E_DENIED, "sinks.%s.url is too long", s->name);
     }
@@ -386,6 +394,7 @@ static const er_field cloud_logging_rows[] = {
     {.key = "url",
      .type = ER_FIELD_URL,
      .def = "https://logging.googleapis.com",
+     .check = check_url,
      .offset = AT(http.url),
      .help = "The service: another one for a private endpoint or another universe domain. Requests "
              "go to /v2/entries:write below it. A text, {file: PATH} or {env: NAME}."},

@@ -190,12 +190,13 @@ static bool is_whole(const er_json *errors, long status) {
     return is_explained;
 }
 
-static er_status judge_entries(const er_json *errors, long http, er_batch *batch, er_err *err) {
+static er_status judge_entries(const er_json *errors, const er_http_response *res, er_batch *batch,
+                               er_err *err) {
     if (!is_sound(errors, er_batch_len(batch))) {
         return er_err_set(err, ER_E_UNAVAILABLE,
                           "the answer lists errors of entries that were not sent");
     }
-    verdicts v = {.batch = batch, .is_again = !is_whole(errors, http)};
+    verdicts v = {.batch = batch, .is_again = !is_whole(errors, res->status)};
     er_buf_init(&v.why, TEXT_MAX + 64);
     er_batch_judge_all(batch, v.is_again ? ER_VERDICT_RETRY : ER_VERDICT_DELIVERED, ER_REASON_NONE,
                        NULL);
@@ -207,8 +208,11 @@ static er_status judge_entries(const er_json *errors, long http, er_batch *batch
     er_status status = v.is_denied ? ER_E_DENIED : ER_OK;
     if (v.is_again) {
         (void)er_err_set(err, v.is_denied ? ER_E_DENIED : ER_E_UNAVAILABLE,
-                         "%ld: some entries were not written%s%s", http, v.why.len > 0 ? ": " : "",
+                         "%ld: some entries were not written%s%s", res->status, v.why.len > 0 ? ": " : "",
                          er_buf_cstr(&v.why));
+    }
+    if (v.is_again && err != NULL && res->retry_after_ms > 0) {
+        err->retry_after_ms = res->retry_after_ms;
     }
     er_buf_fini(&v.why);
     return status;
@@ -220,7 +224,7 @@ er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err
     er_status status = ER_OK;
     const er_json *errors = entry_errors(&a);
     if (errors != NULL) {
-        status = judge_entries(errors, res->status, batch, err);
+        status = judge_entries(errors, res, batch, err);
     } else if (res->body.len > 0 && !er_json_is_object(a.root)) {
         status = er_err_set(err, ER_E_UNAVAILABLE,
                             "%ld, but not an answer of Cloud Logging: check url", res->status);

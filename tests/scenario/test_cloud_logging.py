@@ -120,13 +120,14 @@ def test_one_entry_is_refused(fake, router, log):
 
 def test_some_entries_are_for_later(fake, router, log):
     r = started(fake, router, log, "sink a " + failure(
-        429, "RESOURCE_EXHAUSTED", errors={0: (8, "quota"), 2: (14, "busy")}) + " times 1")
+        429, "RESOURCE_EXHAUSTED", errors={0: (8, "quota"), 2: (14, "busy")}) + " retry-after 1 times 1")
     line = r.wait_log(UNAVAILABLE, sink="a")
     assert line["error"] == "429: some entries were not written: RESOURCE_EXHAUSTED: quota"
     wait_delivered(r, 3)
     first, second = fake.requests("a")
     assert ids(second) == [ids(first)[0], ids(first)[2]]
     assert entries(second) == [entries(first)[0], entries(first)[2]]
+    assert second["ms"] - first["ms"] >= 1000
     assert r.stop() == 0
     assert r.sink_ledger("a")["delivered"] == 3
 

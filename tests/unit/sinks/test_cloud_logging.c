@@ -78,6 +78,30 @@ static void test_the_request(void **state) {
     log_fini(&l);
 }
 
+/* The whole address does as well. */
+static void test_the_url(void **state) {
+    (void)state;
+    static const char *const paths[] = {"", "/", "//", "/v2/entries:write", "/v2/entries:write/"};
+    loopback lb;
+    loopback_start(&lb, empty_answer);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        char text[512];
+        (void)snprintf(text, sizeof text, "url: \"http://127.0.0.1:%d%s\"\n" PLACE, lb.port,
+                       paths[i]);
+        fixture f;
+        fixture_init(&f, &er_cloud_logging_sink, text);
+        er_err err = {0};
+        assert_int_equal(f.type->open(f.self, er_deadline_in(0), &err), ER_OK);
+        er_batch *batch = batch_of(&f, 1);
+        assert_int_equal(f.type->deliver(f.self, batch, &err), ER_OK);
+        er_batch_free(batch);
+        fixture_fini(&f);
+        static const char line[] = "POST /v2/entries:write HTTP/1.1\r\n";
+        assert_memory_equal(lb.requests[i], line, sizeof line - 1);
+    }
+    loopback_stop(&lb);
+}
+
 /* ---- what is looked up ---- */
 
 static void expect_log_name(log_sink *l, const char *want) {
@@ -555,6 +579,7 @@ static int set_up(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_request),
+        cmocka_unit_test(test_the_url),
         cmocka_unit_test(test_looked_up),
         cmocka_unit_test(test_looked_up_in_the_end),
         cmocka_unit_test(test_the_resource),
