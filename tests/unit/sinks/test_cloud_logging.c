@@ -260,19 +260,21 @@ static void test_the_size(void **state) {
     expect_size(text, 20053);
 }
 
-/* A JSON array of `n` bytes. */
-static char *array_of(size_t n) {
+/* A JSON array of `n` bytes: of one text, or of zeros, which weigh 11 bytes each there. */
+static char *array_of(size_t n, bool is_zeros) {
     char *text = malloc(n + 1);
     assert_non_null(text);
-    memset(text, 'x', n);
-    memcpy(text, "[\"", 2);
-    memcpy(text + n - 2, "\"]", 3);
+    for (size_t i = 0; i < n; i++) {
+        text[i] = is_zeros ? "0,"[i % 2 == 0] : 'x';
+    }
+    memcpy(text, is_zeros ? "[0" : "[\"", 2);
+    memcpy(text + n - 2, is_zeros ? "0]" : "\"]", 3);
     return text;
 }
 
-static er_status encode_change(log_sink *l, size_t diff, size_t patch, er_buf *out) {
-    char *diff_text = array_of(diff);
-    char *patch_text = array_of(patch);
+static er_status encode_change(log_sink *l, size_t diff, size_t patch, bool is_zeros, er_buf *out) {
+    char *diff_text = array_of(diff, false);
+    char *patch_text = array_of(patch, is_zeros);
     er_record draft = draft_of("u-1", "m");
     draft.kind = ER_KIND_CHANGE;
     draft.change = (er_change_part){.operation = ER_STR("updated"),
@@ -298,10 +300,11 @@ static er_status encode_change(log_sink *l, size_t diff, size_t patch, er_buf *o
     return status;
 }
 
-static void expect_change(log_sink *l, size_t diff, size_t patch, bool has_diff, bool has_patch) {
+static void expect_change(log_sink *l, size_t diff, size_t patch, bool is_zeros, bool has_diff,
+                          bool has_patch) {
     er_buf out;
     er_buf_init(&out, 4u << 20);
-    assert_int_equal(encode_change(l, diff, patch, &out), ER_OK);
+    assert_int_equal(encode_change(l, diff, patch, is_zeros, &out), ER_OK);
     er_json_doc doc;
     er_json_doc_init(&doc);
     assert_int_equal(er_json_parse(&doc, out.p, out.len, NULL), ER_OK);
@@ -319,11 +322,13 @@ static void test_too_large(void **state) {
     (void)state;
     log_sink l;
     log_open(&l, NULL, PLACE);
-    expect_change(&l, 100000, 100000, true, true);
-    expect_change(&l, 130000, 130000, true, false);
-    expect_change(&l, 250000, 1000, false, false);
+    expect_change(&l, 100000, 100000, false, true, true);
+    expect_change(&l, 130000, 130000, false, true, false);
+    expect_change(&l, 1000, 40001, true, true, true);
+    expect_change(&l, 1000, 60001, true, true, false);
+    expect_change(&l, 250000, 1000, false, false, false);
     er_record draft = draft_of("u-1", "m");
-    char *large = array_of(300000);
+    char *large = array_of(300000, false);
     draft.event.action = (er_str){large, 300000};
     er_record *rec = er_record_seal(&draft);
     er_item item;
@@ -578,18 +583,12 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_request),
-        cmocka_unit_test(test_the_url),
-        cmocka_unit_test(test_looked_up),
-        cmocka_unit_test(test_looked_up_in_the_end),
-        cmocka_unit_test(test_the_resource),
-        cmocka_unit_test(test_the_time),
-        cmocka_unit_test(test_the_size),
-        cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_whole_answers),
-        cmocka_unit_test(test_one_record),
-        cmocka_unit_test(test_answers_by_entry),
-        cmocka_unit_test(test_a_cut_answer),
+        cmocka_unit_test(test_the_request),      cmocka_unit_test(test_the_url),
+        cmocka_unit_test(test_looked_up),        cmocka_unit_test(test_looked_up_in_the_end),
+        cmocka_unit_test(test_the_resource),     cmocka_unit_test(test_the_time),
+        cmocka_unit_test(test_the_size),         cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_whole_answers),    cmocka_unit_test(test_one_record),
+        cmocka_unit_test(test_answers_by_entry), cmocka_unit_test(test_a_cut_answer),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
