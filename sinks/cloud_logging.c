@@ -197,6 +197,19 @@ static er_str last_part(er_str path) {
     return (er_str){path.p + start, path.n - start};
 }
 
+static void say_unknown(const cloud_logging_state *s, er_err *err) {
+    char settings[64] = "";
+    for (size_t i = 0; i < PLACES; i++) {
+        size_t n = strlen(settings);
+        if (s->places[i] == NULL) {
+            (void)snprintf(settings + n, sizeof settings - n, "%s%s", n > 0 ? ", " : "",
+                           sources[i].setting);
+        }
+    }
+    er_err_prefix(err, "sinks.%s: outside of GKE these must be set: %s; they cannot be looked up",
+                  s->name, settings);
+}
+
 static er_status look_up(cloud_logging_state *s, er_http_client *client, size_t i, er_err *err) {
     const place_source *source = &sources[i];
     er_buf text;
@@ -208,8 +221,7 @@ static er_status look_up(cloud_logging_state *s, er_http_client *client, size_t 
     if (status == ER_OK) {
         s->places[i] = er_str_dup(last_part(er_buf_str(&text)));
     } else if (status != ER_E_CANCELLED) {
-        er_err_prefix(err, "sinks.%s.%s is not set, and cannot be looked up", s->name,
-                      source->setting);
+        say_unknown(s, err);
         status = status == ER_E_UNAVAILABLE ? ER_E_UNAVAILABLE : ER_E_DENIED;
         if (err != NULL) {
             err->code = status;

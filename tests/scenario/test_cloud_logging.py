@@ -323,27 +323,28 @@ def test_the_metadata_server_refuses_at_first(fake, router, google):
     assert google.failing == []
     line = r.wait_log(UNAVAILABLE, sink="a")
     assert line["error"].startswith(
-        "sinks.a.project is not set, and cannot be looked up: the metadata server does not answer: ")
+        "sinks.a: outside of GKE these must be set: project, location, clusterName; they cannot be "
+        "looked up: the metadata server does not answer: ")
     assert not r.logged(DENIED)
     assert r.stop() == 0
     assert r.sink_ledger("a")["delivered"] == 5
 
 
 def test_away_from_google(fake, router, google):
-    """Nobody answers there, or somebody else does; the setting is named, and nothing is lost."""
+    """Nobody answers there: what must be set is named, and nothing is lost."""
     closed = Google()
     closed.close()
     fake.script("burst 3")
     r = router(sinks={
-        "nobody": on_gke(google, clusterName="c", project="p", retry={"max": "20ms"}),
-        "else": on_gke(google)}, env={**google.env, "GCE_METADATA_HOST": closed.host},
+        "some": on_gke(google, clusterName="c", project="p", retry={"max": "20ms"}),
+        "none": on_gke(google)}, env={**google.env, "GCE_METADATA_HOST": closed.host},
         shutdown={"grace": "50ms"})
     r.wait_metric(lambda n: n == 6, "sink_enqueued_total")
-    for name, setting in (("nobody", "location"), ("else", "project")):
+    for name, settings in (("some", "location"), ("none", "project, location, clusterName")):
         line = r.wait_log(UNAVAILABLE, sink=name)
         assert line["error"].startswith(
-            f"sinks.{name}.{setting} is not set, and cannot be looked up: the metadata server does "
-            f"not answer: ")
+            f"sinks.{name}: outside of GKE these must be set: {settings}; they cannot be looked up: "
+            "the metadata server does not answer: ")
         assert closed.host in line["error"]
     assert r.stop() == 0
     assert {sink["queued"] + sink["inFlight"] for sink in r.ledger()["sinks"]} == {3}

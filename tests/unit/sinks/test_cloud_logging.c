@@ -161,10 +161,12 @@ static void test_looked_up_in_the_end(void **state) {
     assert_int_equal(open_it(&l, &err), ER_E_UNAVAILABLE);
     assert_int_equal(err.code, ER_E_UNAVAILABLE);
     char text[256];
-    (void)snprintf(text, sizeof text,
-                   "sinks.hook.clusterName is not set, and cannot be looked up: 503 from the "
-                   "metadata server 127.0.0.1:%d for instance/attributes/cluster-name",
-                   l.lb.port);
+    (void)snprintf(
+        text, sizeof text,
+        "sinks.hook: outside of GKE these must be set: clusterName; they cannot be looked "
+        "up: 503 from the metadata server 127.0.0.1:%d for "
+        "instance/attributes/cluster-name",
+        l.lb.port);
     assert_string_equal(err.msg, text);
     assert_int_equal(open_it(&l, &err), ER_E_DENIED); /* no GKE: it must be set */
     assert_int_equal(err.code, ER_E_DENIED);
