@@ -103,7 +103,12 @@ static void put_secrets(er_jw *w, const er_field *f) {
     put_limit(w, "minProperties", "maxProperties", f);
     er_jw_key(w, "additionalProperties");
     er_jw_object(w);
-    er_jw_kstr(w, "$ref", ER_STR("#/$defs/secret"));
+    if ((f->flags & ER_FIELD_OPEN) != 0) { /* values of all kinds, written as people do */
+        er_jw_key(w, "oneOf");
+        er_jw_raw(w, ER_STR("[{\"$ref\":\"#/$defs/secret\"},{\"type\":[\"number\",\"boolean\"]}]"));
+    } else {
+        er_jw_kstr(w, "$ref", ER_STR("#/$defs/secret"));
+    }
     er_jw_object_end(w);
 }
 

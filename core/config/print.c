@@ -59,18 +59,16 @@ static void print_list(const er_field *f, const er_cfg_list *list, int indent, e
     }
 }
 
-static bool is_open(const er_field *f, const er_cfg_secret *secret) {
-    return (f->flags & ER_FIELD_OPEN) != 0 && secret->value.kind == ER_SECRET_LITERAL &&
-           !er_name_is_sensitive(er_str_of(secret->name.s));
-}
-
 static void print_secrets(const er_field *f, const er_cfg_list *list, int indent, er_buf *out) {
     const er_cfg_secret *secrets = list->v;
     for (size_t i = 0; i < list->n; i++) {
         put_indent(indent, out);
         er_yaml_text(er_str_of(secrets[i].name.s), out);
         er_buf_puts(out, ": ");
-        if (is_open(f, &secrets[i])) {
+        bool is_open = (f->flags & ER_FIELD_OPEN) != 0 &&
+                       secrets[i].value.kind == ER_SECRET_LITERAL &&
+                       !er_name_is_sensitive(er_str_of(secrets[i].name.s));
+        if (is_open) {
             er_yaml_text(er_str_of(secrets[i].value.text), out);
         } else {
             put_secret(f, &secrets[i].value, out);
