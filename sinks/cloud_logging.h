@@ -46,7 +46,8 @@ er_http_action er_log_action(const er_http_response *res, er_http_action action)
 
 /* Judges each entry of an answer that er_log_action, or its status, made DELIVERED. Listed:
  * INVALID_ARGUMENT is rejected, PERMISSION_DENIED makes the result ER_E_DENIED, everything else is
- * tried again. Not listed: written. */
+ * tried again. Not listed: written, unless the list is not whole. An answer that is not the
+ * service's is ER_E_DENIED, one that makes no sense ER_E_UNAVAILABLE. */
 er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err);
 
 /* Appends ": PERMISSION_DENIED: Permission 'logging.logEntries.create' denied …", on one line;

@@ -208,8 +208,8 @@ static er_status judge_entries(const er_json *errors, const er_http_response *re
     er_status status = v.is_denied ? ER_E_DENIED : ER_OK;
     if (v.is_again) {
         (void)er_err_set(err, v.is_denied ? ER_E_DENIED : ER_E_UNAVAILABLE,
-                         "%ld: some entries were not written%s%s", res->status, v.why.len > 0 ? ": " : "",
-                         er_buf_cstr(&v.why));
+                         "%ld: some entries were not written%s%s", res->status,
+                         v.why.len > 0 ? ": " : "", er_buf_cstr(&v.why));
     }
     if (v.is_again && err != NULL && res->retry_after_ms > 0) {
         err->retry_after_ms = res->retry_after_ms;
@@ -226,8 +226,8 @@ er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err
     if (errors != NULL) {
         status = judge_entries(errors, res, batch, err);
     } else if (res->body.len > 0 && !er_json_is_object(a.root)) {
-        status = er_err_set(err, ER_E_UNAVAILABLE,
-                            "%ld, but not an answer of Cloud Logging: check url", res->status);
+        status = er_err_set(err, ER_E_DENIED, "%ld, but not an answer of Cloud Logging: check url",
+                            res->status);
     } else {
         er_batch_judge_all(batch, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
     }

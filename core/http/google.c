@@ -14,6 +14,7 @@
 #define SCOPE         "https://www.googleapis.com/auth/cloud-platform"
 #define FORM_MAX      ((size_t)4 * ER_SECRET_MAX)
 #define URL_MAX       20000
+#define METADATA_MS   5000   /* it is next door */
 #define MARGIN_MAX_MS 225000 /* the metadata server has a new token from 4 to 5 minutes before */
 #define AT(member)    offsetof(er_google_settings, member)
 
@@ -223,7 +224,8 @@ static er_status ask_metadata(er_google *g, er_token *token, er_err *err) {
         .url_at = "that this machine or pod has a service account",
     };
     er_http_request req;
-    er_metadata_request(ER_METADATA_TOKEN, g->timeout_ms, &g->url, &req);
+    er_metadata_request(ER_METADATA_TOKEN,
+                        g->timeout_ms < METADATA_MS ? g->timeout_ms : METADATA_MS, &g->url, &req);
     req.response_max = ER_TOKEN_ANSWER_MAX;
     return er_token_exchange(token, g->client, &req, &endpoint, err);
 }

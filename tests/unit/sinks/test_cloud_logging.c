@@ -450,7 +450,7 @@ static void test_whole_answers(void **state) {
     static const row rows[] = {
         {"200 OK\n{}", ER_OK, "DDD", ""},
         {"200 OK\n", ER_OK, "DDD", ""},
-        {"200 OK\n<html>Welcome</html>", ER_E_UNAVAILABLE, "...",
+        {"200 OK\n<html>Welcome</html>", ER_E_DENIED, "...",
          "200, but not an answer of Cloud Logging: check url"},
         {PLAIN("429 Too Many Requests", "429", "RESOURCE_EXHAUSTED", "Quota\\nexceeded"),
          ER_E_UNAVAILABLE, "...",
