@@ -59,7 +59,7 @@ def read_values(text, types):
 def plain(node):
     """The program's schema in the words of draft 7 that both Helm's validators understand, with messages
     that name the wrong key: a variant is chosen by its key "type". And a secret is a reference, since a
-    ConfigMap is no place for one; headers may be texts."""
+    ConfigMap is no place for one; headers and labels may be texts."""
     if isinstance(node, list):
         return [plain(item) for item in node]
     if not isinstance(node, dict):
@@ -74,8 +74,9 @@ def plain(node):
         made.update({**kinds[1], "type": ["string", "array"]})
     if node.get("$ref") == "#/$defs/secret":
         made["$ref"] = "#/$defs/secretReference"
-    if node.get("additionalProperties") == {"$ref": "#/$defs/secret"}:
-        made["additionalProperties"] = node["additionalProperties"]
+    each = node.get("additionalProperties")
+    if isinstance(each, dict) and {"$ref": "#/$defs/secret"} in (each, *each.get("oneOf", [])):
+        made["additionalProperties"] = each
     numbers = [item for item in node.get("enum", []) if not isinstance(item, str)]
     if numbers:  # one of the validators takes 1.2 and "1.2" for the same item
         del made["enum"]
