@@ -22,6 +22,10 @@ from helm import CHART, ROOT
 GOLDEN = ROOT / "tests/golden/chart"
 VALUES = {path.name.removesuffix("-values.yaml"): [path] for path in sorted((CHART / "ci").glob("*-values.yaml"))}
 
+# A profile, and what its user adds to it.
+PROFILES = {path.stem: [CHART / f"profiles/{path.name}", path] for path in sorted((GOLDEN / "profile").glob("*.yaml"))}
+VALUES.update(PROFILES)
+
 
 def with_values(name):
     """The options of helm for the files of values of this name."""
@@ -130,6 +134,12 @@ def test_golden(helms, version, name):
         assert rendered == golden.read_text()
     else:  # other blank lines between the objects
         assert [*yaml.safe_load_all(rendered)] == [*yaml.safe_load_all(golden.read_text())]
+
+
+def test_profiles_name_what_is_missing(helm4):
+    for name, key in (("audit", "/config/sinks/elasticsearch': missing property 'url'"),):
+        code, _, said = helm4.run("template", "demo", CHART, "-f", PROFILES[name][0])
+        assert code == 1 and key in said
 
 
 TEXTS = ["re:^a\tb \"q\" \\d+ \u00e9 \U0001F600 {{ no }}$", "1.2", "true", "null", "~", "2001-01-01", "!x", "*y",
@@ -274,9 +284,10 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
     (tools / "helm").symlink_to(helm4.program)
     (tools / "kubectl").symlink_to(os.path.join(os.path.dirname(kube.programs()), "kubectl"))
     blocks = re.findall(r"^```(sh|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (tmp_path / "values.yaml").write_text(next(block for kind, block in blocks if kind == "yaml"))
+    for name, block in re.findall(r"`([a-z]+\.yaml)`[^`]*:\n\n```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(block)
     scripts = [block for kind, block in blocks if kind == "sh"]
-    assert len(scripts) == 4 and scripts[0] in (ROOT / "README.md").read_text("utf-8")
+    assert len(scripts) == 5 and scripts[0] in (ROOT / "README.md").read_text("utf-8")
     for script in scripts:
         done = subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False, env={
             **helm4.env, "PATH": f"{tools}:/usr/bin:/bin", "TOKEN": "t",

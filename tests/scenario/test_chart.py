@@ -17,7 +17,9 @@ GOLDEN = ROOT / "tests/golden/chart"
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text("utf-8"))  # JSON is YAML
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-GOOD = sorted((CHART / "ci").glob("*.yaml"))
+VALUES = {path.name.removesuffix("-values.yaml"): [path] for path in sorted((CHART / "ci").glob("*.yaml"))}
+# A profile, and what its user adds to it.
+VALUES.update({path.stem: [CHART / f"profiles/{path.name}", path] for path in sorted((GOLDEN / "profile").glob("*.yaml"))})
 WRONG = sorted((GOLDEN / "wrong").glob("*.yaml"))
 
 
@@ -90,9 +92,16 @@ def test_schema_is_closed():
     assert [path for path in open_ones if not re.fullmatch(chosen, path)] == ["/properties/global"]
 
 
-@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_good_values(path):
-    assert refused(yaml.safe_load(path.read_text("utf-8"))) == set()
+def values_of(name):
+    made = {}
+    for path in VALUES[name]:
+        made = merged(made, yaml.safe_load(path.read_text("utf-8")))
+    return made
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_good_values(name):
+    assert refused(values_of(name)) == set()
 
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
@@ -136,5 +145,4 @@ def test_program_takes_what_is_rendered(path, tmp_path):
               [rule for rule in one["rules"] if rule not in cluster_id])
              for one in objects if one["kind"] in ("Role", "ClusterRole")]
     found = [role for role in found if role[2]]
-    values = yaml.safe_load((CHART / f"ci/{path.stem}-values.yaml").read_text("utf-8"))
-    assert found == (wanted if merged(DEFAULTS, values)["rbac"]["create"] else [])
+    assert found == (wanted if merged(DEFAULTS, values_of(path.stem))["rbac"]["create"] else [])
