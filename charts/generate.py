@@ -59,7 +59,7 @@ def read_values(text, types):
 def plain(node):
     """The program's schema in the words of draft 7 that both Helm's validators understand, with messages
     that name the wrong key: a variant is chosen by its key "type". And a secret is a reference, since a
-    ConfigMap is no place for one; headers and labels may be texts."""
+    ConfigMap is no place for one; headers, labels and options may be texts."""
     if isinstance(node, list):
         return [plain(item) for item in node]
     if not isinstance(node, dict):

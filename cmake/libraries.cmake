@@ -2,7 +2,8 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 foreach(pair "curl=libcurl" "cjson=libcjson" "yaml=yaml-0.1" "microhttpd=libmicrohttpd"
-             "pcre2=libpcre2-8" "crypto=libcrypto" "sqlite=sqlite3" "zlib=zlib" "hiredis=hiredis")
+             "pcre2=libpcre2-8" "crypto=libcrypto" "sqlite=sqlite3" "zlib=zlib" "hiredis=hiredis"
+             "rdkafka=rdkafka")
     string(REPLACE "=" ";" pair ${pair})
     list(GET pair 0 name)
     list(GET pair 1 package)

@@ -102,11 +102,42 @@ void er_cloudevent_json(const er_record *rec, er_buf *out) {
 
 /* ---- binary mode ---- */
 
-/* Section 3.1.3.2: percent-encoded are blank, quote, percent sign and all that is not visible
- * ASCII. Returns where in text the value begins. */
-static size_t put_value(er_str value, er_buf *text) {
+#define ATTRIBUTE(name_, ...)                                                                      \
+    out[n++] = (er_cloudevent_attribute) {                                                         \
+        "ce-" name_, "ce_" name_, __VA_ARGS__                                                      \
+    }
+
+size_t er_cloudevent_attributes(const er_record *rec, er_buf *text,
+                                er_cloudevent_attribute out[ER_CLOUDEVENT_ATTRIBUTES]) {
+    char time[ER_TIME_TEXT];
+    er_buf subject;
+    er_buf_init(&subject, ER_CLOUDEVENT_TEXT_MAX);
+    put_subject(rec, &subject);
+    er_buf_clear(text);
+    put_source(rec, text);
+    size_t source = text->len;
+    er_buf_put_str(text, er_buf_str(&subject));
+    er_buf_puts(text, er_time_format(rec->time, time));
+    size_t when = source + subject.len;
+    er_buf_fini(&subject);
+    /* Only now: the text does not move any more. */
+    size_t n = 0;
+    ATTRIBUTE("specversion", ER_STR("1.0"));
+    ATTRIBUTE("id", rec->id);
+    ATTRIBUTE("source", (er_str){text->p, source});
+    ATTRIBUTE("type", er_str_of(type_of(rec)));
+    if (when > source) {
+        ATTRIBUTE("subject", (er_str){text->p + source, when - source});
+    }
+    ATTRIBUTE("time", (er_str){text->p + when, text->len - when});
+    ATTRIBUTE("dataschema", ER_STR(ER_CLOUDEVENTS_SCHEMA));
+    return n;
+}
+
+/* Section 3.1.3.2 of the HTTP binding: percent-encoded are blank, quote, percent sign and all that
+ * is not visible ASCII. */
+static void put_value(er_str value, er_buf *text) {
     static const char hex[] = "0123456789ABCDEF";
-    size_t start = text->len;
     for (size_t i = 0; i < value.n; i++) {
         unsigned char c = (unsigned char)value.p[i];
         if (c <= 0x20 || c >= 0x7f || c == '"' || c == '%') {
@@ -117,31 +148,25 @@ static size_t put_value(er_str value, er_buf *text) {
             er_buf_putc(text, value.p[i]);
         }
     }
-    return start;
 }
 
 void er_cloudevent_headers(const er_record *rec, er_buf *text, er_http_request *req) {
-    char time[ER_TIME_TEXT];
+    er_cloudevent_attribute attributes[ER_CLOUDEVENT_ATTRIBUTES];
     er_buf plain;
     er_buf_init(&plain, ER_CLOUDEVENT_TEXT_MAX);
+    size_t n = er_cloudevent_attributes(rec, &plain, attributes);
+    size_t starts[ER_CLOUDEVENT_ATTRIBUTES + 1];
     er_buf_clear(text);
-    put_source(rec, &plain);
-    (void)put_value(er_buf_str(&plain), text);
-    er_buf_clear(&plain);
-    put_subject(rec, &plain);
-    size_t subject = put_value(er_buf_str(&plain), text);
-    size_t when = put_value(er_str_of(er_time_format(rec->time, time)), text);
-    er_buf_fini(&plain);
-    /* Only now: the text does not move any more. */
-    er_http_request_header(req, "ce-specversion", ER_STR("1.0"));
-    er_http_request_header(req, "ce-id", rec->id);
-    er_http_request_header(req, "ce-source", (er_str){text->p, subject});
-    er_http_request_header(req, "ce-type", er_str_of(type_of(rec)));
-    if (when > subject) {
-        er_http_request_header(req, "ce-subject", (er_str){text->p + subject, when - subject});
+    for (size_t i = 0; i < n; i++) {
+        starts[i] = text->len;
+        put_value(attributes[i].value, text);
     }
-    er_http_request_header(req, "ce-time", (er_str){text->p + when, text->len - when});
-    er_http_request_header(req, "ce-dataschema", ER_STR(ER_CLOUDEVENTS_SCHEMA));
+    starts[n] = text->len;
+    er_buf_fini(&plain);
+    for (size_t i = 0; i < n; i++) {
+        er_http_request_header(req, attributes[i].http_name,
+                               (er_str){text->p + starts[i], starts[i + 1] - starts[i]});
+    }
 }
 
 bool er_cloudevent_sets_header(const char *name) {

@@ -1,4 +1,5 @@
-/* Records as CloudEvents 1.0: the JSON event format and the HTTP binding's binary mode.
+/* Records as CloudEvents 1.0: the JSON event format, and the binary mode of the HTTP binding and of
+ * others.
  *
  * id is the record's, source `/clusters/NAME`, type `io.eventrouter.KIND`, subject
  * `NAMESPACE/KIND/NAME` of the object the record is about (absent when it is about none), time the
@@ -20,8 +21,19 @@
 /* Structured mode, and the elements of a batch: the whole event as one JSON object. */
 void er_cloudevent_json(const er_record *rec, er_buf *out);
 
-/* The attributes as headers of binary mode (`ce-id: ...`; section 3.1.3). The values live in text
- * and in the record, until the next call. text: at least ER_CLOUDEVENT_TEXT_MAX. */
+/* The attributes, unencoded, as they stand in binary mode: specversion, id, source, type, subject
+ * (left out when the record is about no object), time, dataschema. Returns their number. The values
+ * live in text and in the record. text: at least ER_CLOUDEVENT_TEXT_MAX. */
+#define ER_CLOUDEVENT_ATTRIBUTES 7
+typedef struct er_cloudevent_attribute {
+    const char *http_name, *kafka_name; /* "ce-id", "ce_id" */
+    er_str value;
+} er_cloudevent_attribute;
+size_t er_cloudevent_attributes(const er_record *rec, er_buf *text,
+                                er_cloudevent_attribute out[ER_CLOUDEVENT_ATTRIBUTES]);
+
+/* The attributes as headers of HTTP's binary mode (`ce-id: ...`; section 3.1.3). The values live in
+ * text and in the record, until the next call. text: at least ER_CLOUDEVENT_TEXT_MAX. */
 #define ER_CLOUDEVENT_TEXT_MAX 16384
 void er_cloudevent_headers(const er_record *rec, er_buf *text, er_http_request *req);
 

@@ -11,6 +11,7 @@
     X(er_cloud_logging_sink)                                                                       \
     X(er_elasticsearch_sink)                                                                       \
     X(er_file_sink)                                                                                \
+    X(er_kafka_sink)                                                                               \
     X(er_redis_sink)                                                                               \
     X(er_stdout_sink)                                                                              \
     X(er_webhook_sink)

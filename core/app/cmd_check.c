@@ -49,6 +49,10 @@ static void try_sinks(const er_app_config *config, er_problems *problems) {
             } else {
                 er_problems_add(problems, true, sinks[i].pos, "", "%s", err.msg);
             }
+            if (type->advise != NULL && type->advise(sinks[i].config, &err) != ER_OK) {
+                er_problems_add(problems, true, sinks[i].pos, "", "sinks.%s: %s", sinks[i].name.s,
+                                err.msg);
+            }
         }
         er_cancel_fini(&cancel);
     }

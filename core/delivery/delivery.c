@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "delivery/delivery_priv.h"
 
 #include <stdlib.h>
@@ -87,23 +88,12 @@ static void make_metrics(er_delivery *d, er_metrics *m) {
     er_metrics_on_render(m, on_render, d);
 }
 
-/* With a policy that drops, a record is given up before the API server forgets its version (5 min),
- * so that a dead sink does not hold the resume point of the others. */
-#define MAX_AGE_OF_DROPPING_MS (4 * 60 * 1000)
-
-static int64_t max_age_of(const er_sink_settings *settings) {
-    if (settings->retry.max_age_ms >= 0) {
-        return settings->retry.max_age_ms;
-    }
-    return settings->queue.overflow == ER_OVERFLOW_BLOCK ? 0 : MAX_AGE_OF_DROPPING_MS;
-}
-
 er_status er_delivery_new(const er_delivery_options *options, er_delivery **out, er_err *err) {
     er_delivery *d = er_xcalloc(1, sizeof *d);
     d->name = er_dup(options->name);
     d->type = options->type;
     d->settings = options->config;
-    d->max_age_ms = max_age_of(d->settings);
+    d->max_age_ms = er_sink_max_age_ms(d->settings);
     atomic_init(&d->oldest_ns, INT64_MAX);
     er_queue_init(&d->queue, d->settings);
     er_status status = er_cancel_init(&d->cancel, err);
@@ -117,6 +107,12 @@ er_status er_delivery_new(const er_delivery_options *options, er_delivery **out,
     er_buf_fini(&heart);
     if (status == ER_OK) {
         status = d->type->create(d->type, options->config, &d->env, &d->self, err);
+    }
+    er_err advice;
+    if (status == ER_OK && d->type->advise != NULL &&
+        d->type->advise(options->config, &advice) != ER_OK) {
+        ER_LOG(ER_LOG_WARNING, "delivery", "the sink may not work", ER_LS("sink", d->name),
+               ER_LS("error", advice.msg));
     }
     if (status != ER_OK) {
         d->self = NULL;

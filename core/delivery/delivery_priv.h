@@ -20,7 +20,8 @@ typedef struct er_worker {
     er_batch_slot *staged; /* taken from the queue, not yet in a batch */
     er_queue_entry *taken;
     size_t staged_at, staged_n;
-    er_batch_list work; /* cut, to be delivered, in order */
+    uint64_t seq;       /* of the next record taken */
+    er_batch_list work; /* cut, to be delivered, in the order of the queue */
     er_batch_list held; /* with kept items */
     size_t held_n;
     er_backoff backoff;

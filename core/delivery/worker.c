@@ -27,10 +27,15 @@ static void list_push_back(er_batch_list *list, er_batch *batch) {
     list->last = batch;
 }
 
-static void list_push_front(er_batch_list *list, er_batch *batch) {
-    batch->next = list->first;
-    list->first = batch;
-    if (list->last == NULL) {
+/* In the order of the queue: what comes back from the sink may be older or newer than the rest. */
+static void list_insert(er_batch_list *list, er_batch *batch) {
+    er_batch **at = &list->first;
+    while (*at != NULL && (*at)->v[0].seq < batch->v[0].seq) {
+        at = &(*at)->next;
+    }
+    batch->next = *at;
+    *at = batch;
+    if (batch->next == NULL) {
         list->last = batch;
     }
 }
@@ -108,6 +113,7 @@ typedef struct tally {
 /* Looks at all verdicts: settles what is settled, moves what must be tried again into a batch of
  * its own (returned, NULL when there is none), leaves kept items where they are. */
 static er_batch *sweep(er_delivery *d, er_batch *batch, tally *t) {
+    batch->is_judged = false;
     er_ack **acks = er_xcalloc(batch->n + 1, sizeof *acks);
     size_t acks_n = 0;
     er_batch *again = NULL;
@@ -120,6 +126,7 @@ static er_batch *sweep(er_delivery *d, er_batch *batch, tally *t) {
         switch (slot->verdict) {
         case ER_VERDICT_DELIVERED:
             t->settlement.delivered++;
+            batch->taken++;
             observe_delivery(d, slot->rec, now);
             settle_slot(slot, acks, &acks_n);
             break;
@@ -171,6 +178,7 @@ static void set_state(er_delivery *d, er_endpoint state) {
 static void endpoint_works(er_delivery *d) {
     er_backoff_reset(&d->worker.backoff);
     if (d->state != ER_ENDPOINT_OK) {
+        d->worker.not_before = er_deadline_in(0); /* kept items got through: no need to wait */
         set_state(d, ER_ENDPOINT_OK);
         ER_LOG(ER_LOG_INFO, "delivery", "the sink works again", ER_LS("sink", d->name));
     }
@@ -194,6 +202,14 @@ static void endpoint_fails(er_delivery *d, er_status status, const er_err *err) 
 
 /* ---- splitting ---- */
 
+static void begin_split(er_worker *w) {
+    if (!w->is_split) {
+        w->is_split = true;
+        w->split_worked = 0;
+        w->split_rejected = false;
+    }
+}
+
 static void split(er_delivery *d, er_batch *batch) {
     er_worker *w = &d->worker;
     er_batch *second = er_batch_new();
@@ -203,13 +219,9 @@ static void split(er_delivery *d, er_batch *batch) {
         er_batch_add(i < half ? first : second, &batch->v[i]);
     }
     er_batch_free(batch);
-    list_push_front(&w->work, second);
-    list_push_front(&w->work, first);
-    if (!w->is_split) {
-        w->is_split = true;
-        w->split_worked = 0;
-        w->split_rejected = false;
-    }
+    list_insert(&w->work, first);
+    list_insert(&w->work, second);
+    begin_split(w);
 }
 
 /* When all parts of a split batch are through: if none was rejected, it was the size that was
@@ -217,7 +229,7 @@ static void split(er_delivery *d, er_batch *batch) {
  * record, and the size is innocent. */
 static void split_over(er_delivery *d) {
     er_worker *w = &d->worker;
-    if (!w->is_split || w->work.first != NULL) {
+    if (!w->is_split || w->work.first != NULL || w->held.first != NULL) {
         return;
     }
     w->is_split = false;
@@ -249,8 +261,10 @@ static bool stage(er_delivery *d) {
     w->staged_at = 0;
     w->staged_n = er_queue_take(&d->queue, w->taken, size_limit(d));
     for (size_t i = 0; i < w->staged_n; i++) {
-        w->staged[i] = (er_batch_slot){
-            .rec = w->taken[i].rec, .ack = w->taken[i].ack, .enqueued_ns = w->taken[i].enqueued_ns};
+        w->staged[i] = (er_batch_slot){.rec = w->taken[i].rec,
+                                       .ack = w->taken[i].ack,
+                                       .enqueued_ns = w->taken[i].enqueued_ns,
+                                       .seq = w->seq++};
         er_buf_init(&w->staged[i].item.body, d->type->item_max);
     }
     return w->staged_n > 0;
@@ -444,6 +458,14 @@ static void handle_split(er_delivery *d, er_batch *batch, const er_err *err) {
     endpoint_works(d);
 }
 
+/* What a batch told about the size that is taken; once nothing of it is kept any more. */
+static void note_split(er_worker *w, const er_batch *batch, const tally *t) {
+    w->split_rejected = w->split_rejected || t->rejected > 0;
+    if (w->is_split && t->kept == 0 && batch->taken == batch->n && batch->n > w->split_worked) {
+        w->split_worked = batch->n;
+    }
+}
+
 static void deliver(er_delivery *d, er_batch *batch) {
     er_worker *w = &d->worker;
     er_err err = {0};
@@ -455,23 +477,48 @@ static void deliver(er_delivery *d, er_batch *batch) {
         return;
     }
     tally t = {0};
-    size_t n = batch->n;
     er_batch *again = sweep(d, batch, &t);
+    note_split(w, batch, &t);
     if (t.kept > 0) {
         list_push_back(&w->held, batch);
         w->held_n++;
     } else {
         er_batch_free(batch);
     }
-    w->split_rejected = w->split_rejected || t.rejected > 0;
-    if (w->is_split && t.settlement.delivered == n && n > w->split_worked) {
-        w->split_worked = n;
-    }
     if (again != NULL) {
-        list_push_front(&w->work, again);
+        list_insert(&w->work, again);
     }
-    after_delivery(d, status, &t, &err);
+    /* That everything is kept tells nothing of the endpoint yet. */
+    if (status != ER_OK || t.retried > 0 || t.kept == 0 || t.settlement.delivered > 0) {
+        after_delivery(d, status, &t, &err);
+    }
     split_over(d);
+}
+
+/* Sweeps one held batch; false: nothing of it is kept any more, and it is gone. */
+static bool sweep_held(er_delivery *d, er_batch *batch, er_status status, tally *all) {
+    er_worker *w = &d->worker;
+    if (!batch->is_judged) {
+        return true;
+    }
+    tally t = {0};
+    er_batch *again = sweep(d, batch, &t);
+    note_split(w, batch, &t);
+    all->retried += t.retried;
+    all->rejected += t.rejected;
+    all->settlement.delivered += t.settlement.delivered;
+    if (t.kept == 0) {
+        er_batch_free(batch);
+    }
+    if (again != NULL && status == ER_E_SPLIT && again->n > 1) {
+        split(d, again);
+    } else if (again != NULL) {
+        if (status == ER_E_SPLIT) {
+            begin_split(w);
+        }
+        list_insert(&w->work, again);
+    }
+    return t.kept > 0;
 }
 
 /* Lets the sink judge what it keeps. */
@@ -484,27 +531,20 @@ static void poll_sink(er_delivery *d, er_deadline until) {
     tally all = {0};
     er_batch *batch;
     while ((batch = list_pop(&w->held)) != NULL) {
-        tally t = {0};
-        er_batch *again = sweep(d, batch, &t);
-        if (again != NULL) {
-            list_push_back(&w->work, again);
-        }
-        if (t.kept > 0) {
+        if (sweep_held(d, batch, status, &all)) {
             list_push_back(&still, batch);
             still_n++;
-        } else {
-            er_batch_free(batch);
         }
-        all.retried += t.retried;
-        all.settlement.delivered += t.settlement.delivered;
     }
     w->held = still;
     w->held_n = still_n;
-    if (status != ER_OK || all.retried > 0) {
+    bool is_news = all.retried + all.rejected + all.settlement.delivered > 0;
+    if (status == ER_E_SPLIT) {
+        er_counter_inc(d->metrics.retries);
+    } else if (status != ER_OK || is_news) {
         after_delivery(d, status, &all, &err);
-    } else if (all.settlement.delivered > 0) {
-        after_delivery(d, ER_OK, &all, &err);
     }
+    split_over(d);
 }
 
 static void open_sink(er_delivery *d) {
@@ -543,6 +583,12 @@ static void wait_for_work(er_delivery *d, er_deadline expiry, bool backed_off) {
     }
 }
 
+/* Several batches may share a request: while their size matters, they go one by one. */
+static size_t in_flight_limit(er_delivery *d) {
+    bool is_limited = d->worker.is_split || size_limit(d) < (size_t)d->settings->batch.records;
+    return is_limited ? 1 : d->type->max_in_flight;
+}
+
 static void step(er_delivery *d) {
     er_worker *w = &d->worker;
     er_heart_beat(d->env.heart);
@@ -557,7 +603,7 @@ static void step(er_delivery *d) {
         poll_sink(d, er_deadline_in(0));
     }
     er_batch *batch = NULL;
-    if (!backed_off && w->held_n < d->type->max_in_flight) {
+    if (!backed_off && w->held_n < in_flight_limit(d)) {
         batch = list_pop(&w->work);
         batch = batch == NULL ? cut(d) : batch;
     }

@@ -1,7 +1,7 @@
 /* Credentials in headers, from settings. */
 #include "http/base64.h"
 #include "http/google_priv.h"
-#include "http/oauth2_priv.h"
+#include "http/oauth2.h"
 
 #include <stdio.h>
 #include <stdlib.h>

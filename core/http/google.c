@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/json_write.h"
 #include "http/metadata.h"
-#include "http/oauth2_priv.h"
+#include "http/oauth2.h"
 #include "http/token_priv.h"
 
 #include <stdio.h>

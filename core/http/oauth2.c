@@ -1,5 +1,5 @@
 #include "http/base64.h"
-#include "http/oauth2_priv.h"
+#include "http/oauth2.h"
 #include "http/token_priv.h"
 
 #include <stdio.h>
@@ -249,6 +249,14 @@ static bool look(void *self) {
 
 er_status er_oauth2_token(er_oauth2 *o, er_str *token, er_err *err) {
     return er_token_get(&o->token, &o->source, token, err);
+}
+
+int64_t er_oauth2_life_ms(const er_oauth2 *o) {
+    return o->token.text.len == 0 ? 0 : er_deadline_left_ms(o->token.good_for);
+}
+
+void er_oauth2_forget(er_oauth2 *o) {
+    er_token_forget(&o->token);
 }
 
 bool er_oauth2_refresh(er_oauth2 *o) {

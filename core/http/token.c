@@ -12,13 +12,13 @@ void er_token_init(er_token *token, int64_t margin_max_ms) {
     er_buf_init(&token->text, ER_TOKEN_MAX);
 }
 
-static void forget(er_token *token) {
+void er_token_forget(er_token *token) {
     er_buf_wipe(&token->text);
     token->uses = 0;
 }
 
 void er_token_fini(er_token *token) {
-    forget(token);
+    er_token_forget(token);
     er_buf_fini(&token->text);
 }
 
@@ -35,7 +35,7 @@ static er_status renew(er_token *token, const er_token_source *source, er_err *e
         return ER_OK;
     }
     if (status != ER_OK) {
-        forget(token);
+        er_token_forget(token);
     }
     return status;
 }
@@ -57,7 +57,7 @@ bool er_token_refresh(er_token *token, const er_token_source *source) {
     if (!is_new && token->uses < 2) {
         return false;
     }
-    forget(token);
+    er_token_forget(token);
     return true;
 }
 
@@ -112,7 +112,7 @@ er_status er_token_set(er_token *token, er_str text, int64_t life_s, int64_t ask
     life_s = life_s < LIFE_MIN_S ? LIFE_MIN_S : life_s > LIFE_MAX_S ? LIFE_MAX_S : life_s;
     int64_t left_ms = life_s * 1000 - (er_mono_ms() - asked_ms);
     int64_t margin_ms = life_s * 100 < token->margin_max_ms ? life_s * 100 : token->margin_max_ms;
-    forget(token);
+    er_token_forget(token);
     er_buf_put_str(&token->text, text);
     token->good_for = er_deadline_in(left_ms);
     token->fresh_for = er_deadline_in(left_ms - margin_ms);

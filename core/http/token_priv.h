@@ -27,6 +27,7 @@ typedef struct er_token {
 /* margin_max_ms: a tenth of the token's life is the margin when that is less. */
 void er_token_init(er_token *token, int64_t margin_max_ms);
 void er_token_fini(er_token *token);
+void er_token_forget(er_token *token); /* the next er_token_get asks for another one */
 
 /* Whoever can ask for tokens. */
 typedef struct er_token_source {

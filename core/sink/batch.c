@@ -84,6 +84,7 @@ void er_batch_judge(er_batch *batch, size_t i, er_verdict verdict, er_reason rea
                     const char *text) {
     ER_ASSERT(i < batch->n);
     er_batch_slot *slot = &batch->v[i];
+    batch->is_judged = true;
     slot->verdict = verdict;
     slot->reason = reason;
     free(slot->text);

@@ -21,6 +21,7 @@ typedef struct er_batch_slot {
     er_ack *ack;
     er_item item;
     int64_t enqueued_ns; /* er_mono_ns */
+    uint64_t seq;        /* in the order of the queue */
     er_verdict verdict;
     er_reason reason;
     char *text; /* why, owned; NULL: nothing said */
@@ -30,7 +31,9 @@ struct er_batch {
     er_batch *next; /* the worker's lists */
     er_batch_slot *v;
     size_t n, cap;
-    size_t bytes; /* of the items */
+    size_t bytes;   /* of the items */
+    size_t taken;   /* records of it that were delivered, at all sweeps so far */
+    bool is_judged; /* something was, since the last sweep */
 };
 
 er_batch *er_batch_new(void);

@@ -65,6 +65,17 @@ er_status er_sink_retry_check(const void *settings, er_err *err) {
     return ER_OK;
 }
 
+/* With a policy that drops, a record is given up before the API server forgets its version (5 min),
+ * so that a dead sink does not hold the resume point of the others. */
+#define MAX_AGE_OF_DROPPING_MS (4 * 60 * 1000)
+
+int64_t er_sink_max_age_ms(const er_sink_settings *settings) {
+    if (settings->retry.max_age_ms >= 0) {
+        return settings->retry.max_age_ms;
+    }
+    return settings->queue.overflow == ER_OVERFLOW_BLOCK ? 0 : MAX_AGE_OF_DROPPING_MS;
+}
+
 const char *er_reason_name(er_reason reason) {
     static const char *const names[ER_REASON_MAX_] = {
         [ER_REASON_NONE] = "none",

@@ -94,6 +94,8 @@ typedef struct er_sink_settings {
 
 extern const er_field er_sink_queue_rows[], er_sink_retry_rows[];
 er_status er_sink_retry_check(const void *settings, er_err *err); /* for check_struct */
+/* retry.maxAge as it is in effect; 0: never. */
+int64_t er_sink_max_age_ms(const er_sink_settings *settings);
 #define ER_SINK_BATCH_ROWS(name_, records_, bytes_, linger_)                                       \
     static const er_field name_[] = {                                                              \
         {.key = "records",                                                                         \
@@ -139,6 +141,9 @@ struct er_sink_type {
     const er_field *rows; /* of the config struct, beginning with ER_SINK_ROWS */
     size_t config_size;
     er_status (*check)(const void *config, er_err *err); /* optional: what single rows cannot say */
+    /* Optional: what is legal but may not work, as an error whose text is a warning: `check` shows
+     * it, a start logs it. */
+    er_status (*advise)(const void *config, er_err *err);
     /* Optional: what no two sinks may share, such as a file's path; borrowed from config. */
     const char *(*exclusive)(const void *config);
     const void *family; /* HTTP: the er_http_profile; else NULL */

@@ -94,7 +94,7 @@ class Router:
         self.started = time.monotonic()
         self.process = subprocess.Popen([directory / "eventrouter", "run", "-c", path],
                                         stdout=subprocess.DEVNULL, stderr=self.log)
-        self.pid = self.process.pid
+        self.pid, self.admin = self.process.pid, None
 
     def wait_watching(self, fake):
         while True:
@@ -119,6 +119,18 @@ class Router:
 
     def mib(self, field):
         return int(self.status()[field][0]) / 1024
+
+    def metric(self, name):
+        """The sum over the series of that name."""
+        if self.admin is None:
+            self.admin = next(line["port"] for line in map(json.loads, open(self.log.name))
+                              if line["message"] == "admin server listening")
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=LIMIT)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
+                   if line.startswith(f"eventrouter_{name}{{"))
 
     def switches(self):
         return sum(int(v) for task in os.listdir(f"/proc/{self.pid}/task")
@@ -334,6 +346,42 @@ def backlog(directory, kind, n):
         router = Router(directory, folder, fake, sinks)
         seconds = arrival.wait(n) - start
         return through(router, sinks, n, seconds, router.cpu_s(), generator=round(limit),
+                       queuesMiB=QUEUES_MIB)
+
+
+@contextlib.contextmanager
+def mock_kafka():
+    """The brokers of a cluster within er_kafka."""
+    process = subprocess.Popen([BIN / "er_kafka", "mock"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        yield json.loads(process.stdout.readline())["brokers"]
+    finally:
+        process.stdin.close()
+        process.wait(60)
+
+
+def kafka(directory, n):
+    """n Events come into being at once; until the last delivery report. `peer`: librdkafka alone,
+    with messages of the same size."""
+    limit = generator(n)
+    with stage() as (fake, folder), mock_kafka() as brokers:
+        peer = json.loads(subprocess.run(
+            [BIN / "er_kafka", "flood", brokers, "alone", str(n), "800"], check=True,
+            capture_output=True).stdout)["messagesPerSecond"]
+        router = Router(directory, folder, fake, {"out": {
+            "type": "kafka", "brokers": brokers, "topic": "records"}},
+            admin={"listen": "127.0.0.1:0"})
+        router.wait_watching(fake)
+        idle = router.mib("VmRSS")
+        fake.script("api pause\n" + burst(n))
+        cpu, start = router.cpu_s(), time.time()
+        fake.script("api resume")
+        while router.metric("sink_delivered_total") < n:
+            assert time.time() < start + LIMIT
+            time.sleep(0.01)
+        return through(router, ["out"], n, time.time() - start, router.cpu_s() - cpu,
+                       generator=round(limit), peer=round(peer), idleRssMiB=round(idle, 1),
                        queuesMiB=QUEUES_MIB)
 
 
@@ -562,6 +610,7 @@ FIGURES = {
     "redis-dedupe": lambda d, q: redis(d, 20000 if q else 100000, dedupe={"ttl": "1h"}),
     **{kind: lambda d, q, kind=kind: live(d, kind, 20000 if q else 200000)
        for kind in ("elasticsearch", "elasticsearch-ecs")},
+    "kafka": lambda d, q: kafka(d, 20000 if q else 100000),
     "state": lambda d, q: state(d, 20000 if q else 100000, 3 if q else 5),
     "state-size": lambda d, q: state_size(d, 1000, 9 if q else 999),
     "pods": lambda d, q: pods(d, 2000 if q else 20000, 3 if q else 10, 2000),

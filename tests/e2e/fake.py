@@ -39,6 +39,10 @@ class Fake:
     def wait(self, condition, limit=30):
         self._call("POST", "/wait", f"{condition} timeout {limit}s".encode())
 
+    def history(self):
+        """All changes there ever were: {"type", "epoch", "kind", "object"}."""
+        return [json.loads(line) for line in self._call("GET", "/history").splitlines()]
+
     def ids(self):
         """The ids of the records that all Events there ever were must become, in order."""
         changes = map(json.loads, self._call("GET", "/history").splitlines())

@@ -1,12 +1,13 @@
-/* Inside core/http: access tokens by the client credentials grant (RFC 6749 section 4.4).
+/* Access tokens by the client credentials grant (RFC 6749 section 4.4), for auth.c and for sinks
+ * whose protocol carries tokens elsewhere than in a header.
  *
  * A token is asked for when it is needed, on the caller's thread, with a client of its own (the
  * token endpoint is another peer, with TLS settings of its own); token_priv.h has what becomes of
  * it.
  *
  * Threads: new and free on main, the rest on one thread. */
-#ifndef ER_HTTP_OAUTH2_PRIV_H
-#define ER_HTTP_OAUTH2_PRIV_H
+#ifndef ER_HTTP_OAUTH2_H
+#define ER_HTTP_OAUTH2_H
 
 #include "http/http.h"
 
@@ -25,6 +26,12 @@ void er_oauth2_free(er_oauth2 *oauth2);
 
 /* As er_token_get. */
 er_status er_oauth2_token(er_oauth2 *oauth2, er_str *token, er_err *err);
+
+/* How long the last token may be used; 0: there is none. */
+int64_t er_oauth2_life_ms(const er_oauth2 *oauth2);
+
+/* The next er_oauth2_token asks for another one. */
+void er_oauth2_forget(er_oauth2 *oauth2);
 
 /* As er_token_refresh. */
 bool er_oauth2_refresh(er_oauth2 *oauth2);

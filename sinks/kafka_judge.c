@@ -1,0 +1,102 @@
+/* What an error of librdkafka means for a record and for the endpoint: one table.
+ *
+ * librdkafka has tried again by itself what can be; what reaches us is final for it, not for us.
+ * Not listed: RETRY, and the endpoint is unavailable; an event that is not listed says nothing.
+ * Sources: librdkafka INTRODUCTION.md "Idempotent Producer", rdkafka.h; Kafka's protocol guide,
+ * "Error codes". */
+#include "sinks/kafka_priv.h"
+
+#define PRODUCE ER_KAFKA_AT_PRODUCE
+#define REPORT  ER_KAFKA_AT_REPORT
+#define EVENT   ER_KAFKA_AT_EVENT
+#define E(name) RD_KAFKA_RESP_ERR_##name
+
+static const char no_acl[] =
+    "the account needs the ACLs WRITE and DESCRIBE on the topic (and CREATE where topics are made "
+    "by their first record)";
+static const char no_topic[] =
+    "create the topic, or allow the brokers to (auto.create.topics.enable) and the account with "
+    "the ACL CREATE";
+static const char no_login[] = "check sasl, tls and securityProtocol";
+
+static const struct row {
+    rd_kafka_resp_err_t code;
+    unsigned where;
+    er_kafka_judgement is;
+} rows[] = {
+    {E(NO_ERROR), REPORT, {.verdict = ER_VERDICT_DELIVERED}},
+
+    /* Room comes with reports. */
+    {E(_QUEUE_FULL), PRODUCE, {.verdict = ER_VERDICT_KEPT}},
+
+    /* The record can never be taken. At produce it is known which. */
+    {E(MSG_SIZE_TOO_LARGE), PRODUCE, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE}},
+    {E(_INVALID_ARG), PRODUCE, {ER_VERDICT_REJECT, ER_REASON_REFUSED}},
+    {E(MSG_SIZE_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
+    {E(RECORD_LIST_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
+    {E(INVALID_MSG), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
+    {E(INVALID_MSG_SIZE), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
+    {E(INVALID_RECORD), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
+    {E(INVALID_TIMESTAMP), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
+    {E(UNSUPPORTED_FOR_MESSAGE_FORMAT),
+     REPORT,
+     {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
+
+    /* The target is wrong, or we are not let in. */
+    {E(_UNKNOWN_TOPIC),
+     PRODUCE | REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_topic}},
+    {E(UNKNOWN_TOPIC_OR_PART),
+     PRODUCE | REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_topic}},
+    {E(_UNKNOWN_PARTITION),
+     PRODUCE | REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_topic}},
+    {E(TOPIC_EXCEPTION), PRODUCE | REPORT, {ER_VERDICT_RETRY, .state = ER_E_DENIED}},
+    {E(POLICY_VIOLATION), PRODUCE | REPORT, {ER_VERDICT_RETRY, .state = ER_E_DENIED}},
+    {E(TOPIC_AUTHORIZATION_FAILED),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_acl}},
+    {E(CLUSTER_AUTHORIZATION_FAILED),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED,
+      .advice = "brokers before 3.0 want the ACL IDEMPOTENT_WRITE on the cluster"}},
+    {E(_AUTHENTICATION),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_login}},
+    {E(SASL_AUTHENTICATION_FAILED),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_login}},
+    {E(UNSUPPORTED_SASL_MECHANISM),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = no_login}},
+    {E(_UNSUPPORTED_FEATURE),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED,
+      .advice = "the brokers are too old: idempotence, headers and times need Kafka 0.11"}},
+    {E(UNSUPPORTED_COMPRESSION_TYPE),
+     PRODUCE | REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = "set another compression"}},
+
+    /* The producer's session with the brokers is broken for good; another one goes on. */
+    {E(_FATAL),
+     PRODUCE | REPORT | EVENT,
+     {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE, .is_fatal = true}},
+
+    /* Nobody to send to. _TRANSPORT and _RESOLVE as events are about one broker of several. */
+    {E(_ALL_BROKERS_DOWN), EVENT, {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE}},
+    {E(_SSL), EVENT, {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE, .advice = "check tls"}},
+};
+
+er_kafka_judgement er_kafka_judge(er_kafka_where where, rd_kafka_resp_err_t code) {
+    er_kafka_judgement found = {.verdict = ER_VERDICT_RETRY,
+                                .state = where == EVENT ? ER_OK : ER_E_UNAVAILABLE};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].code == code && (rows[i].where & (unsigned)where) != 0) {
+            found = rows[i].is;
+            break;
+        }
+    }
+    found.advice = found.advice == NULL ? "" : found.advice;
+    return found;
+}

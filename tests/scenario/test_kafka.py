@@ -1,0 +1,272 @@
+"""The kafka sink in the built program, between er_fake and librdkafka's mock cluster."""
+import datetime
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN, LIMIT, RECORD, ROOT, key
+
+GOLDEN = ROOT / "tests/golden/kafka"
+QUICK = {"linger.ms": "5", "reconnect.backoff.ms": "20", "reconnect.backoff.max.ms": "100",
+         "topic.metadata.refresh.fast.interval.ms": "20"}
+MSG_SIZE_TOO_LARGE, OUT_OF_ORDER_SEQUENCE_NUMBER, TOPIC_AUTHORIZATION_FAILED = 10, 45, 29
+PRODUCE = 0
+
+
+class Mock:
+    """er_kafka mock: brokers within a process, and what it is told to do."""
+
+    def __init__(self, brokers=1):
+        self.process = subprocess.Popen([BIN / "er_kafka", "mock", str(brokers)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+        self.brokers = json.loads(self.process.stdout.readline())["brokers"]
+
+    def __call__(self, *command):
+        self.process.stdin.write(" ".join(map(str, command)) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "ok\n", command
+
+    def read(self, topic):
+        """The messages of a topic, in the order of its partitions."""
+        done = subprocess.run([BIN / "er_kafka", "read", self.brokers, topic], timeout=2 * LIMIT,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(LIMIT)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def mock():
+    one = Mock()
+    one("topic", "t", 2)
+    yield one
+    one.close()
+
+
+def to(mock, topic="t", options=None, **more):
+    return {"type": "kafka", "brokers": mock.brokers, "topic": topic,
+            "retry": {"initial": "10ms", "max": "80ms"}, "options": {**QUICK, **(options or {})},
+            **more}
+
+
+def values(messages):
+    records = [json.loads(message["value"]) for message in messages]
+    for record in records:
+        RECORD.validate(record)
+    return records
+
+
+def assert_all(fake, messages):
+    """Each version once, and each event's versions in their order."""
+    found = [key(record) for record in values(messages)]
+    assert sorted(found) == sorted(fake.versions())
+    for uid in {uid for uid, _ in found}:
+        assert ([version for u, version in found if u == uid]
+                == [version for u, version in fake.versions() if u == uid])
+
+
+# ---- payloads ----
+
+def explain(*arguments, text=None):
+    done = subprocess.run([BIN / "eventrouter", "explain", "--payload", *map(str, arguments)],
+                          input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_golden_payloads():
+    assert explain("-c", GOLDEN / "payloads.yaml", GOLDEN / "records.ndjson") == (
+        GOLDEN / "payloads.txt").read_text()
+
+
+def shown(text):
+    """What explain shows of one message."""
+    topic, message_key, stamp = (re.search(f"^      {name}: (.*)$", text, re.MULTILINE).group(1)
+                                 for name in ("topic", "key", "timestamp"))
+    return {"topic": topic, "key": message_key, "time": int(stamp.split(" ")[0]),
+            "headers": [list(pair) for pair in re.findall(r"^      header ([^:]+): (.*)$", text,
+                                                          re.MULTILINE)],
+            "value": re.search(r"^      (\{.*\})$", text, re.MULTILINE).group(1)}
+
+
+@pytest.mark.parametrize("form", ["record", "cloudevents", "cloudevents-binary"])
+def test_payload_is_what_is_sent(fake, router, mock, form):
+    fake.script('put web-1.a1 object=web-1 namespace=shop "message=a \\"b\\" é"\n'
+                "modify web-1.a1 namespace=shop count=2")
+    r = router(sinks={"k": to(mock, "{cluster}.{kind}", format=form, key="namespace")})
+    r.wait_metric(lambda n: n == 1, "sink_delivered_total", sink="k")
+    message = mock.read("test.event")[0]
+    value = json.loads(message["value"])
+    text = explain("-c", r.directory / "config.yaml", text=json.dumps(value.get("data", value)))
+    del message["partition"], message["offset"]
+    assert message == shown(text)
+    assert message["key"] == "shop"
+    record = value.get("data", value)
+    assert message["time"] == datetime.datetime.fromisoformat(record["time"]).timestamp() * 1000
+
+
+def test_messages(fake, router, mock):
+    r = router(sinks={"k": to(mock)})
+    fake.script("wait watches open >= 1\nburst 300 steps 2")
+    r.wait_metric(lambda n: n == 900, "sink_delivered_total", sink="k")
+    messages = mock.read("t")
+    assert_all(fake, messages)
+    for message, record in zip(messages, values(messages)):
+        assert dict(message["headers"]) == {
+            "id": record["id"], "kind": "event", "cluster": "test", "schema": "eventrouter.io/v1",
+            "content-type": "application/json"}
+        assert message["key"] == record["object"]["uid"]
+
+
+# ---- faults ----
+
+def test_outage(fake, router, mock):
+    r = router(sinks={"k": to(mock)})
+    fake.script("wait watches open >= 1\nburst 100")
+    r.wait_metric(lambda n: n == 100, "sink_delivered_total", sink="k")
+    mock("down", 1)
+    fake.script("burst 100 prefix during")
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="k", state="unavailable")
+    mock("up", 1)
+    r.wait_metric(lambda n: n == 200, "sink_delivered_total", sink="k")
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="k", state="ok")
+    assert_all(fake, mock.read("t"))
+
+
+def test_fatal_error(fake, router, mock):
+    r = router(sinks={"k": to(mock)})
+    fake.script("wait watches open >= 1\nburst 100")
+    r.wait_metric(lambda n: n == 100, "sink_delivered_total", sink="k")
+    mock("errors", PRODUCE, OUT_OF_ORDER_SEQUENCE_NUMBER)
+    fake.script("burst 100 prefix more steps 3")
+    r.wait_metric(lambda n: n == 500, "sink_delivered_total", sink="k")
+    assert r.metric("sink_kafka_producers_replaced_total", sink="k", reason="fatal") == 1
+    assert_all(fake, mock.read("t"))
+
+
+def test_refused_request(fake, router, mock):
+    """A request that is too large is halved, and so on; none of its records was."""
+    r = router(sinks={"k": to(mock, options={"linger.ms": "50"})})
+    fake.script("wait watches open >= 1\nburst 1")
+    r.wait_metric(lambda n: n == 1, "sink_delivered_total", sink="k")
+    mock("errors", PRODUCE, MSG_SIZE_TOO_LARGE, 2)
+    fake.script("burst 100 prefix more")
+    r.wait_metric(lambda n: n == 101, "sink_delivered_total", sink="k")
+    assert r.metric("sink_rejected_total", sink="k") == 0
+    assert r.metric("sink_retries_total", sink="k") >= 1
+    found = [key(record) for record in values(mock.read("t"))]
+    assert sorted(found) == sorted(fake.versions())
+
+
+def test_denied(fake, router, mock):
+    mock("errors", PRODUCE, TOPIC_AUTHORIZATION_FAILED)
+    r = router(sinks={"k": to(mock)})
+    fake.script("wait watches open >= 1\nburst 50")
+    line = r.wait_log("the sink denies us, records are kept and tried slowly")
+    assert "WRITE" in line["error"]
+    r.wait_metric(lambda n: n == 50, "sink_delivered_total", sink="k")
+    assert_all(fake, mock.read("t"))
+
+
+def test_dead_cluster_may_drop(fake, router, mock):
+    """Not even what librdkafka holds outlives retry.maxAge."""
+    mock("down", 1)
+    r = router(sinks={"k": to(mock, queue={"overflow": "drop_oldest"},
+                              retry={"initial": "10ms", "max": "80ms", "maxAge": "1s"})})
+    fake.script("burst 20")
+    r.wait_metric(lambda n: n == 20, "sink_dropped_total", sink="k", reason="expired")
+
+
+def test_stop_while_dead(fake, router, mock):
+    r = router(sinks={"k": to(mock)}, shutdown={"grace": "200ms"})
+    fake.script("burst 50")
+    r.wait_metric(lambda n: n == 50, "sink_delivered_total", sink="k")
+    mock("down", 1)
+    fake.script("burst 50 prefix late")
+    r.wait_metric(lambda n: n == 100, "sink_enqueued_total", sink="k")
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="k", state="unavailable")
+    start = time.monotonic()
+    assert r.stop() == 0
+    assert time.monotonic() - start < 5
+    sink = r.sink_ledger("k")
+    assert (sink["delivered"], sink["queued"] + sink["inFlight"]) == (50, 50)
+
+
+def test_statistics(fake, router, mock):
+    r = router(sinks={"k": to(mock, options={"statistics.interval.ms": "50"})})
+    fake.script("burst 50")
+    r.wait_metric(lambda n: n == 50, "sink_delivered_total", sink="k")
+    r.wait_metric(lambda n: n >= 1, "sink_kafka_requests_total", sink="k")
+    r.wait_metric(lambda n: n > 1000, "sink_kafka_sent_bytes_total", sink="k")
+    r.wait_metric(lambda n: n == 1, "sink_kafka_brokers_up", sink="k")
+    assert r.metric("sink_kafka_brokers", sink="k") == 1
+    assert 0 < r.metric("sink_kafka_broker_rtt_seconds", sink="k") < LIMIT
+    assert r.metric("sink_kafka_queue_messages", sink="k") == 0
+
+
+def test_no_secret_is_logged(fake, router, mock, tmp_path):
+    (tmp_path / "password").write_text("hunter2-file")
+    r = router(env={"KEY_PASSWORD": "hunter2-env"}, shutdown={"grace": "100ms"}, sinks={"k": to(
+        mock, securityProtocol="sasl_plaintext",
+        sasl={"mechanism": "PLAIN", "username": "u", "password": {"file": str(tmp_path / "password")}},
+        options={"debug": "all", "ssl.key.password": {"env": "KEY_PASSWORD"}})})
+    fake.script("burst 1")
+    r.wait_metric(lambda n: n == 1, "sink_in_flight_records", sink="k")
+    r.wait_log("librdkafka", facility="CONNECT")
+    r.wait_log("librdkafka", facility="SASL")
+    assert r.stop() == 0
+    assert "hunter2" not in json.dumps(r.lines)
+
+
+# ---- check ----
+
+def check(tmp_path, *sinks, arguments=(), **options):
+    text = json.dumps({"sinks": {f"k{i}": {"type": "kafka", "brokers": "b1", "topic": "t", **sink}
+                                 for i, sink in enumerate(sinks)}})
+    (tmp_path / "x.yaml").write_text(text)
+    return subprocess.run([BIN / "eventrouter", "check", "-c", "x.yaml", *arguments], cwd=tmp_path,
+                          capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("option,value,said", [
+    ("linger.ms", "soon", "Invalid value"), ("message.max.bytes", "10", "outside allowed range"),
+    ("dr_msg_cb", "x", "must be set through dedicated"), ("compression.level", "99", "range")])
+def test_librdkafka_says_what_is_wrong(tmp_path, option, value, said):
+    done = check(tmp_path, {"options": {option: value}})
+    assert done.returncode == 2
+    first = done.stderr.splitlines()[0]
+    assert f"error: sinks.k0: options.{option}: " in first and said in first
+
+
+def test_a_secret_is_not_repeated(tmp_path):
+    done = check(tmp_path, {"options": {"ssl.key.password": "hunter2", "ssl.engine.location": "x",
+                                        "ssl.keystore.password": {"env": "SAD"}}}, env={"SAD": "hunter2"})
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_printed_configuration_loads_again(tmp_path):
+    done = check(tmp_path, {"options": {"linger.ms": 7, "partitioner": "murmur2",
+                                        "ssl.key.password": {"env": "SAD"}}}, arguments=["--print"])
+    assert '      linger.ms: "7"\n      partitioner: murmur2\n' in done.stdout
+    (tmp_path / "x.yaml").write_text(done.stdout)
+    again = subprocess.run([BIN / "eventrouter", "check", "-c", "x.yaml", "--print"], cwd=tmp_path,
+                           capture_output=True, text=True, check=False)
+    assert again.stdout == done.stdout
+
+
+def test_old_scram_is_said(tmp_path):
+    old = b"2.0." in subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "librdkafka1"],
+                                    capture_output=True, check=False).stdout
+    done = check(tmp_path, {"securityProtocol": "sasl_ssl", "sasl": {
+        "mechanism": "SCRAM-SHA-512", "username": "u", "password": {"env": "PASSWORD"}}},
+                 env={"PASSWORD": "p"})
+    assert done.returncode == 0
+    assert ("cannot log in with SCRAM to brokers of Kafka 4" in done.stderr) == old
