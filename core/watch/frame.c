@@ -77,8 +77,7 @@ void er_stream_emit_gap(er_stream *s, er_slot *slot, const char *cause, er_str f
     er_draft_gap(&part, er_buf_str(&id), s->gap_n, now, &draft);
     er_buf_fini(&id);
     draft.rec.namespace_ = er_str_of(s->options.namespace_);
-    er_counter_inc(er_metrics_counter(s->options.metrics, "gaps_total", "Gap records made.",
-                                      ER_LABELS("watch", s->name, "cause", cause)));
+    er_counter_inc(er_stream_gap_counter(s, cause));
     ER_LOG(ER_LOG_ERROR, "watch", "versions are missing, a gap record says it",
            ER_LS("watch", s->name), ER_LS("cause", cause), ER_LS("fromVersion", s->gap_from),
            ER_LT("toVersion", to_version));

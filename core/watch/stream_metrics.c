@@ -8,6 +8,11 @@ static void on_render(void *arg) {
                  oldest == ER_TIME_NONE ? 0 : (double)(er_time_now() - oldest) / 1e6);
 }
 
+er_counter *er_stream_gap_counter(er_stream *s, const char *cause) {
+    return er_metrics_counter(s->options.metrics, "gaps_total", "Gap records made.",
+                              ER_LABELS("watch", s->name, "cause", cause));
+}
+
 static void make_counters(er_stream *s, er_metrics *m) {
     static const char *const types[] = {"added",    "modified", "deleted",
                                         "bookmark", "error",    "unknown"};
@@ -25,6 +30,12 @@ static void make_counters(er_stream *s, er_metrics *m) {
                                              ER_LABELS("watch", s->name, "outcome", "ok"));
     s->metrics.lists_failed = er_metrics_counter(m, "lists_total", "Lists, by how they ended.",
                                                  ER_LABELS("watch", s->name, "outcome", "failed"));
+    /* All of them from the start: an alert sees how much a series grows, not that one appears. */
+    static const char *const causes[] = {"expired",     "rewound",        "oversized",
+                                         "undecodable", "listIncomplete", "noState"};
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
+        (void)er_stream_gap_counter(s, causes[i]);
+    }
     for (size_t i = 0; i < s->options.deliveries_n; i++) {
         s->blocked[i] = er_metrics_counter(
             m, "watch_blocked_seconds_total", "Time a stream waited for room in a sink's queue.",

@@ -106,6 +106,7 @@ struct er_stream {
 
 /* stream_metrics.c */
 void er_stream_make_metrics(er_stream *s);
+er_counter *er_stream_gap_counter(er_stream *s, const char *cause);
 
 /* frame.c: one line of a watch. False: stop reading. */
 bool er_stream_frame(er_stream *s, char *line, size_t n);
