@@ -305,6 +305,26 @@ def hook(fake):
     return make
 
 
+@pytest.fixture
+def exposition(fake, router, hook, tmp_path):
+    """/metrics of a router with all that there is: every watch and its workload metrics, a state store, sinks
+    of each family; after a change and a restart."""
+    fake.script("put deployments/web namespace=shop\nput pods/web-1 namespace=shop")
+    r = router(
+        state={"path": str(tmp_path / "state")},
+        watch={"deployments": {"enabled": True, "metrics": True,
+                               "maxReplicas": [{"deployment": "*/*", "max": 4}]},
+               "pods": {"enabled": True, "metrics": True}},
+        sinks={"a": hook("a"), "file": {"type": "file", "path": str(tmp_path / "records")},
+               "out": {"type": "stdout"}})
+    fake.wait("watches open >= 3")
+    fake.script("modify deployments/web namespace=shop spec.replicas=5\nmodify pods/web-1 namespace=shop "
+                'status.containerStatuses=[{"name":"main","restartCount":1}]')
+    fake.wait("sink a accepted >= 2")
+    r.wait_metric(lambda n: n == 5, "workload_series")  # both have been counted
+    return r.get("/metrics")[1]
+
+
 def point(directory, stream="events"):
     """The stored resume point of a stream, read without the program from a copy; None: no row."""
     with tempfile.TemporaryDirectory() as copy:

@@ -16,30 +16,6 @@ RULES = {rule["alert"]: rule for path in FILES for group in yaml.safe_load(path.
 RUNBOOK = (ROOT / "docs/alerts.md").read_text()
 
 
-def everything(router, hook, tmp_path):
-    """A router that watches all kinds, with a state store and sinks of each family."""
-    return router(
-        state={"path": str(tmp_path / "state")},
-        watch={"deployments": {"enabled": True, "metrics": True,
-                               "maxReplicas": [{"deployment": "*/*", "max": 4}]},
-               "pods": {"enabled": True, "metrics": True}},
-        sinks={"a": hook("a"), "file": {"type": "file", "path": str(tmp_path / "records")},
-               "out": {"type": "stdout"}})
-
-
-@pytest.fixture
-def exposition(fake, router, hook, tmp_path):
-    """/metrics of a router that has seen a change and a restart."""
-    fake.script("put deployments/web namespace=shop\nput pods/web-1 namespace=shop")
-    r = everything(router, hook, tmp_path)
-    fake.wait("watches open >= 3")
-    fake.script("modify deployments/web namespace=shop spec.replicas=5\nmodify pods/web-1 namespace=shop "
-                'status.containerStatuses=[{"name":"main","restartCount":1}]')
-    fake.wait("sink a accepted >= 2")
-    r.wait_metric(lambda n: n == 5, "workload_series")  # both have been counted
-    return r.get("/metrics")[1]
-
-
 def test_metrics_are_as_prometheus_wants_them(exposition):
     assert promtool("check", "metrics", stdin=exposition) == (0, "")
 
