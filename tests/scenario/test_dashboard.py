@@ -11,7 +11,7 @@ from promtool import TARGET_LABELS, Families, promtool, selectors
 DASHBOARD = json.loads((ROOT / "charts/eventrouter/dashboards/eventrouter.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
-# https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats/categories.ts
+# Ids of Grafana's value formats.
 UNITS = {"none", "short", "percentunit", "s", "bytes", "cps", "reqps"}
 
 
