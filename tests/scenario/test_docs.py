@@ -62,6 +62,51 @@ def test_links_lead_somewhere():
             assert not anchor or anchor in anchors(there.read_text()), (name, target)
 
 
+# ---- lines of the log ----
+
+def examples():
+    """Lines of the log that stand in the documents."""
+    for name, text in DOCS.items():
+        for block in re.findall(r'^ +\{"severity".*?\}$', text, re.MULTILINE | re.DOTALL):
+            block = re.sub(r"\s+", " ", block)
+            if not block.endswith(", …}"):
+                line = json.loads(block)
+                yield pytest.param(line, id=f"{name}: {line['message'][:30]}")
+
+
+def play(message, fake, start):
+    """A router that comes to say it."""
+    answers = {"record rejected": "answer 400 body 'bad field'", "the sink denies us, records are kept and tried slowly":
+               "answer 401", "the sink is unavailable, records are kept and tried again": "refuse"}
+    fake.script("put e.1")
+    if message in answers:
+        fake.script(f"sink a {answers[message]}" if answers[message] != "refuse" else "sinks refuse")
+    if message == "cannot list":
+        fake.script("forbid cluster")
+    r = start()
+    if message == "versions are missing, a gap record says it":
+        fake.wait("watches open >= 1")
+        fake.script("fault watch delay 2500ms\nwatches reset\nmodify e.1\nmodify e.1\ncompact now")
+    return r.wait_log(message)
+
+
+def same(text):
+    """Without what is the place's and the moment's own."""
+    return re.sub(r"https?://[^ /]+|\d+\.\d+\.\d+\.\d+(:\d+)?", "HOST", text)
+
+
+@pytest.mark.parametrize("shown", examples())
+def test_log_line_is_what_the_program_says(shown, fake, router, hook):
+    said = play(shown["message"], fake, lambda: router(
+        sinks={"siem": hook("a")}, watch={"idleTimeout": "5s"}, shutdown={"grace": "100ms"}))
+    assert set(said) == set(shown) | {"time"}
+    for key in set(shown) - {"retryInMs", "id", "record", "fromVersion", "toVersion", "error"}:
+        assert said[key] == shown[key], key
+    assert same(said.get("error", "")) == same(shown.get("error", ""))
+
+
+# ---- what is named ----
+
 def test_metrics_exist(exposition):
     known = Families(exposition).labels
     for name, text in DOCS.items():
