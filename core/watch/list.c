@@ -249,7 +249,7 @@ static bool read_pages(list_run *run) {
         if (outcome == ER_KUBE_OK) {
             er_stream_worked(s);
             atomic_store(&s->answered, true);
-            er_gauge_set(s->metrics.last_activity, (double)er_time_now() / 1e6);
+            er_stream_heard(s);
             take_page(run, &page);
             is_over = run->cont == NULL;
         } else if (outcome != ER_KUBE_CANCELLED) {

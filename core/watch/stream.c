@@ -76,6 +76,10 @@ static void list_next(er_stream *s, er_list_cause cause) {
     s->list_cause = cause;
 }
 
+void er_stream_heard(er_stream *s) {
+    er_gauge_set(s->metrics.last_activity, (double)er_time_now() / 1e6);
+}
+
 /* ---- the probe ---- */
 
 static void probe(er_stream *s) {
@@ -87,6 +91,7 @@ static void probe(er_stream *s) {
     if (outcome == ER_KUBE_OK) {
         /* Not er_stream_worked: who may list may still be refused the watch, again and again. */
         atomic_store(&s->answered, true);
+        er_stream_heard(s); /* a quiet watch of Events says nothing itself */
         if (er_version_cmp(er_str_of(page.version), er_tracker_last(s->tracker)) < 0) {
             ER_LOG(ER_LOG_ERROR, "watch", "the API server's store went back to an older version",
                    ER_LS("watch", s->name), ER_LT("lastVersion", er_tracker_last(s->tracker)),
@@ -107,6 +112,7 @@ static void probe(er_stream *s) {
 static void on_connected(void *arg) {
     er_stream *s = arg;
     er_gauge_set(s->metrics.connected, 1);
+    er_stream_heard(s);
     er_stream_worked(s);
 }
 
@@ -118,7 +124,7 @@ static bool on_frame(void *arg, char *line, size_t n) {
 static void on_read(void *arg) {
     er_stream *s = arg;
     er_flow_wake(s->options.flow);
-    er_gauge_set(s->metrics.last_activity, (double)er_time_now() / 1e6);
+    er_stream_heard(s);
     er_heart_beat(s->heart);
 }
 

@@ -155,6 +155,8 @@ bool er_stream_pause(er_stream *s, int64_t wait_ms);
 int64_t er_stream_failed(er_stream *s, const char *what, const er_kube_answer *answer);
 /* A request went well: what was counted in a row starts anew. */
 void er_stream_worked(er_stream *s);
+/* The API server has said something, whatever it was: for watch_last_activity. */
+void er_stream_heard(er_stream *s);
 /* A frame came: the server was serving this watch when its thread last waited, so the stream is
  * complete up to then. */
 void er_stream_served(er_stream *s);
