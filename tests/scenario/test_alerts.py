@@ -1,6 +1,7 @@
 """The alerts of charts/eventrouter/alerts: promtool accepts them, tests/alerts has each of them fire and not
 fire, the program has what they name, and docs/alerts.md says what to do."""
 import re
+import time
 
 import pytest
 import yaml
@@ -46,6 +47,15 @@ def test_gaps_are_there_before_the_first(exposition):
     assert Families(exposition).labels["eventrouter_gaps_total"] == {
         "watch": {"events", "deployments", "pods"},
         "cause": {"expired", "rewound", "oversized", "undecodable", "listIncomplete", "noState"}}
+
+
+def test_a_quiet_watch_is_not_stale(fake, router, hook):
+    """A watch of Events gets no bookmarks: where nothing happens, only its end and the next one tell."""
+    r = router(sinks={"a": hook("a")}, watch={"timeout": "1s"})
+    fake.wait("watches opened >= 1")
+    since = time.time()
+    fake.wait("watches opened >= 3")
+    assert since < r.metric("watch_last_activity_timestamp_seconds", watch="events") <= time.time()
 
 
 def test_rules_are_accepted():
