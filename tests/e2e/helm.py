@@ -12,7 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CHART = ROOT / "charts/eventrouter"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "eventrouter-e2e"
-CRDS = ("servicemonitors", "podmonitors")
+CRDS = ("servicemonitors", "podmonitors", "prometheusrules")
 
 
 class Missing(Exception):
@@ -45,7 +45,7 @@ def programs():
 
 
 def crds():
-    """The files of the CRDs of ServiceMonitor and PodMonitor, out of the operator's Go module."""
+    """The files of the CRDs of ServiceMonitor, PodMonitor and PrometheusRule, out of the operator's Go module."""
     done = subprocess.run(["go", "mod", "download", "-json", "github.com/prometheus-operator/prometheus-operator"],
                           cwd=HERE / "real/monitors", capture_output=True, text=True, check=False)
     if done.returncode:
