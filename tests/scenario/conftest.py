@@ -315,8 +315,9 @@ def exposition(fake, router, hook, tmp_path):
         watch={"deployments": {"enabled": True, "metrics": True,
                                "maxReplicas": [{"deployment": "*/*", "max": 4}]},
                "pods": {"enabled": True, "metrics": True}},
+        routes=[{"sinks": ["a", "file", "out"]}],  # nobody is there who could have records of kafka
         sinks={"a": hook("a"), "file": {"type": "file", "path": str(tmp_path / "records")},
-               "out": {"type": "stdout"}})
+               "out": {"type": "stdout"}, "kafka": {"type": "kafka", "brokers": ["127.0.0.1:9"], "topic": "t"}})
     fake.wait("watches open >= 3")
     fake.script("modify deployments/web namespace=shop spec.replicas=5\nmodify pods/web-1 namespace=shop "
                 'status.containerStatuses=[{"name":"main","restartCount":1}]')
