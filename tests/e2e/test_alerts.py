@@ -124,9 +124,10 @@ def test_alerts_of_troubles(scene):
                ("EventrouterQueueNearFull", "hangs"), ("WorkloadContainerRestarts", "main"),
                ("WorkloadRolloutStuck", "web"), ("WorkloadReplicasOverMaximum", "web")}
     assert prometheus.wait(standing | changed) == standing | changed
-    fake.script("sink well hang\nput deployments/more namespace=shop\nburst 9 prefix more")
-    prometheus.wait({("EventrouterWatchBlocked", "well"), ("EventrouterQueueNearFull", "well"),
-                     ("WorkloadMetricsCapped", "deployment_replicas_desired")})
+    fake.script("put deployments/more namespace=shop")
+    prometheus.wait({("WorkloadMetricsCapped", "deployment_replicas_desired")})
+    fake.script("sink well hang\nburst 9 prefix more")
+    prometheus.wait({("EventrouterWatchBlocked", "well"), ("EventrouterQueueNearFull", "well")})
     fake.script("sink well resume\nsink well clear")
     for _ in range(12):
         fake.script("watches reset\nsleep 400ms")
