@@ -137,7 +137,8 @@ def test_golden(helms, version, name):
 
 
 def test_profiles_name_what_is_missing(helm4):
-    for name, key in (("audit", "/config/sinks/elasticsearch': missing property 'url'"),):
+    for name, key in (("siem", "/config/sinks/kafka': missing property 'brokers'"),
+                      ("audit", "/config/sinks/elasticsearch': missing property 'url'")):
         code, _, said = helm4.run("template", "demo", CHART, "-f", PROFILES[name][0])
         assert code == 1 and key in said
 
