@@ -1,5 +1,5 @@
-#include "http/base64.h"
 #include "http/oauth2.h"
+#include "http/base64.h"
 #include "http/token_priv.h"
 
 #include <stdio.h>
