@@ -336,7 +336,9 @@ static void on_greeting(void *arg, size_t i, const er_redis_reply *reply) {
         return;
     }
     const er_redis_rule *rule = er_redis_judge(reply->text);
-    if (is_setname && (rule->state == ER_OK || er_str_starts(reply->text, "NOPERM"))) {
+    bool is_refused = rule->state == ER_E_DENIED &&
+                      (er_str_starts(reply->text, "ERR ") || er_str_starts(reply->text, "NOPERM "));
+    if (is_setname && is_refused) {
         return; /* a name is only for CLIENT LIST */
     }
     er_buf text;

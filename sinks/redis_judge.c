@@ -16,7 +16,13 @@
     "this is a node of a Redis Cluster, which is not supported; give the address of a server or "  \
     "proxy that takes every key"
 
-/* The first that fits decides: within ERR, the special before the general. */
+#define TOO_OLD                                                                                    \
+    "the server does not take XADD in this form: minId and noMkStream need Redis 6.2, maxLen "     \
+    "needs Redis 5"
+#define AT_THE_END "delete the stream, or change stream"
+
+/* The first that fits decides: within ERR, the special before the general. Only what the content of
+ * one record brings about may reject it: everything else would meet all records alike. */
 static const er_redis_rule rules[] = {
     RETRY("OOM", "the server's maxmemory is reached; trim the stream (maxLen, minId) or raise it"),
     RETRY("LOADING", NULL),
@@ -28,7 +34,7 @@ static const er_redis_rule rules[] = {
     RETRY("MASTERDOWN", NULL),
     RETRY("CLUSTERDOWN", NULL),
     RETRY("TRYAGAIN", NULL),
-    RETRY("ERR max number of clients reached", NULL),
+    RETRY("ERR max number of clients", NULL),
     RETRY("ERR WAIT cannot be used with replica", NULL), /* beside READONLY, after a failover */
     DENIED("WRONGTYPE", "the key of the stream holds something else; delete it, or change stream"),
     DENIED("NOAUTH", "set username and password"),
@@ -45,15 +51,19 @@ static const er_redis_rule rules[] = {
     DENIED("DENIED", "the server is in protected mode: give it a password, or let it listen on the "
                      "addresses it shall serve"),
     DENIED("ERR unknown command", "the server has no streams (Redis 5), or the command is renamed"),
-    DENIED("ERR The stream has exhausted the last possible ID", "delete the stream, or change "
-                                                                "stream"),
+    DENIED("ERR syntax error", TOO_OLD),
+    DENIED("ERR wrong number of arguments", TOO_OLD),
+    DENIED("ERR Invalid stream ID", TOO_OLD), /* Redis before 6.2 takes the option for the id */
+    DENIED("ERR The stream has exhausted the last possible ID", AT_THE_END),
+    DENIED("ERR The ID specified in XADD", AT_THE_END), /* the same, in other words */
     DENIED("ERR invalid password", "check password"),
     DENIED("ERR Client sent AUTH, but no password is set", "remove password"),
     DENIED("ERR AUTH", "remove password, or check username"),
     DENIED("ERR DB index is out of range", "check db"),
     REJECT("ERR Protocol error: invalid bulk length", ER_REASON_TOO_LARGE),
-    REJECT("ERR Protocol error: too big", ER_REASON_TOO_LARGE),
-    REJECT("ERR", ER_REASON_REFUSED),
+    REJECT("ERR Elements are too large to be stored", ER_REASON_TOO_LARGE),
+    DENIED("ERR Protocol error: unauthenticated", "set username and password"),
+    DENIED("ERR", NULL),
 };
 
 static const er_redis_rule unknown =

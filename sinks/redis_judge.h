@@ -2,8 +2,9 @@
  *
  * An error reply begins with a word that names its kind ("OOM command not allowed ..."); one table
  * by that beginning decides. What is not in it is tried again: nothing is lost for a word that we
- * do not know. Source: the replies of Redis, https://redis.io/docs/latest/develop/reference/
- * protocol-spec/ (simple errors), and shared.*err in its server.c.
+ * do not know. A record is rejected only for what its own content brings about. Source: the replies
+ * of Redis, https://redis.io/docs/latest/develop/reference/protocol-spec/ (simple errors),
+ * shared.*err in its server.c, and xaddCommand in its t_stream.c.
  * Threads: pure. */
 #ifndef ER_SINKS_REDIS_JUDGE_H
 #define ER_SINKS_REDIS_JUDGE_H
