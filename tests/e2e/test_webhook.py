@@ -1,29 +1,15 @@
 """The webhook's CloudEvents and signatures, judged by other people's readers.
 
-Events come from tests/support/er_fake. The receiver (real/webhook/receiver.js) reads and validates
-with the npm packages cloudevents and standardwebhooks, of the versions in real/webhook; keys are
+Events come from tests/support/er_fake. The receiver reads and validates with npm packages; keys are
 rotated while the router runs."""
 import base64
-import http.client
-import json
-import os
-import pathlib
-import re
-import shutil
-import subprocess
-import threading
-import time
 import urllib.parse
 
 import pytest
 
-import programs
+import webhook
 from fake import Fake
 
-HERE = pathlib.Path(__file__).resolve().parent
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-NODE_WANTED = 20
-LIMIT = 30
 OLD, NEW, LAST = (f"whsec_{base64.b64encode(text).decode()}" for text in (
     b"the old key, of thirty-two bytes", b"the new key, of thirty-two bytes",
     b"the last key of thirty-two bytes"))
@@ -49,64 +35,10 @@ SINKS = ("structured", "packed", "binary", "batch", "lines")
 
 
 @pytest.fixture(scope="session")
-def node_modules():
-    """The packages of the lock file, installed once."""
-    for tool in ("node", "npm"):
-        if not shutil.which(tool):
-            pytest.skip(f"no {tool}: the receiver needs Node.js {NODE_WANTED} or newer, and npm")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
-    major = re.match(r"v(\d+)\.", version)
-    if not major or int(major.group(1)) < NODE_WANTED:
-        pytest.skip(f"Node.js {version.strip()} is too old: {NODE_WANTED} or newer is needed")
-    folder = CACHE / "eventrouter-e2e/webhook"
-    wanted = (HERE / "real/webhook/package-lock.json").read_bytes()
-    stamp = folder / "installed-lock.json"
-    if not stamp.exists() or stamp.read_bytes() != wanted:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / "real/webhook" / name, folder)
-        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder,
-                              capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip("the npm packages cannot be had: " + done.stderr.strip()[-300:])
-        stamp.write_bytes(wanted)
-    return folder / "node_modules"
-
-
-class Receiver:
-    """receiver.js and the lines it prints."""
-
-    def __init__(self, node_modules, key_file):
-        self.process = subprocess.Popen(
-            ["node", HERE / "real/webhook/receiver.js", key_file], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, env={**os.environ, "NODE_PATH": str(node_modules)})
-        self.url = f"http://127.0.0.1:{json.loads(self.process.stdout.readline())['port']}"
-        self.lines, self.changed = [], threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for text in self.process.stdout:
-            with self.changed:
-                self.lines.append(json.loads(text))
-                self.changed.notify_all()
-
-    def of(self, sink):
-        return [line for line in self.lines if line["path"].endswith("/" + sink)]
-
-    def records(self, sink):
-        return [record for line in self.of(sink) if line["status"] == 204 for record in
-                line.get("records") or [event["data"] for event in line["events"]]]
-
-    def wait_for(self, number):
-        """Returns when every sink has delivered so many records."""
-        end = time.monotonic() + LIMIT
-        with self.changed:
-            while any(len(self.records(sink)) < number for sink in SINKS):
-                assert self.changed.wait(max(0, end - time.monotonic())), self.lines[-5:]
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(LIMIT)
+def installed():
+    reason = webhook.why_not()
+    if reason:
+        pytest.skip(reason)
 
 
 def replace(path, text):
@@ -116,13 +48,13 @@ def replace(path, text):
 
 
 @pytest.fixture
-def line(node_modules, start_router, tmp_path):
+def line(installed, start_router, tmp_path):
     """(fake, receiver, router): events of fake go to the five sinks, signed by first and second."""
     fake = Fake()
     fake.kubeconfig(tmp_path / "kubeconfig")
     for name, text in (("accepted", OLD), ("first", OLD), ("second", NEW)):
         (tmp_path / name).write_text(text)
-    receiver = Receiver(node_modules, tmp_path / "accepted")
+    receiver = webhook.Receiver(tmp_path / "accepted")
     common = COMMON.format(folder=tmp_path)
     yield fake, receiver, start_router(CONFIG.format(folder=tmp_path, url=receiver.url,
                                                      common=common))
@@ -152,15 +84,15 @@ def assert_events(receiver, sink):
 def test_cloudevents_and_signatures(line, tmp_path):
     fake, receiver, router = line
     fake.script('put odd.1 object="50% \\"é\\" \U0001f600"\nburst 29')
-    receiver.wait_for(30)
+    receiver.wait_for(30, SINKS)
     replace(tmp_path / "accepted", NEW)  # the receiver changes over; both keys sign
     fake.script("burst 30 prefix more")
-    receiver.wait_for(60)
+    receiver.wait_for(60, SINKS)
     assert {entry["status"] for entry in receiver.lines} == {204}, receiver.lines
     replace(tmp_path / "first", LAST)  # the old key's file gets the next one, the receiver takes it
     replace(tmp_path / "accepted", LAST)
     fake.script("burst 30 prefix last")
-    receiver.wait_for(90)
+    receiver.wait_for(90, SINKS)
     assert router.stop() == 0
     for sink in SINKS:
         lines = receiver.of(sink)
