@@ -10,6 +10,7 @@ import pytest
 
 import kube
 import programs
+from fake import Fake
 
 GO_WANTED = (1, 26)
 
@@ -53,6 +54,13 @@ def cluster(control_plane_programs, tmp_path_factory):
 
 
 @pytest.fixture
+def fake():
+    one = Fake()
+    yield one
+    one.close()
+
+
+@pytest.fixture
 def receiver():
     one = programs.Receiver()
     yield one
@@ -61,11 +69,12 @@ def receiver():
 
 @pytest.fixture
 def start_router(tmp_path):
-    """start_router(config text) -> Router; what still runs at the end is killed."""
+    """start_router(config text) -> Router, in a folder of its own if need be; what still runs at the
+    end is killed."""
     started = []
 
-    def start(config):
-        started.append(programs.Router(tmp_path, config))
+    def start(config, folder=tmp_path, **more):
+        started.append(programs.Router(folder, config, **more))
         return started[-1]
 
     yield start

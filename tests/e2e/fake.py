@@ -43,12 +43,16 @@ class Fake:
         """All changes there ever were: {"type", "epoch", "kind", "object"}."""
         return [json.loads(line) for line in self._call("GET", "/history").splitlines()]
 
+    def events(self):
+        """(id of its record, Event) of all versions of Events there ever were, in order."""
+        for change in self.history():
+            if change["type"] != "DELETED" and change["kind"] == "Event":
+                meta = change["object"]["metadata"]
+                yield f'{meta["uid"]}-{meta["resourceVersion"]}', change["object"]
+
     def ids(self):
         """The ids of the records that all Events there ever were must become, in order."""
-        changes = map(json.loads, self._call("GET", "/history").splitlines())
-        return ["-".join((change["object"]["metadata"]["uid"],
-                          change["object"]["metadata"]["resourceVersion"])) for change in changes
-                if change["type"] != "DELETED" and change["kind"] == "Event"]
+        return [name for name, _ in self.events()]
 
     def kubeconfig(self, path):
         path.write_text(json.dumps({

@@ -142,6 +142,9 @@ class OpenSearch:
             self.process.send_signal(number)
         self.process.wait(60)
 
+    def close(self):
+        self.kill()
+
     def call(self, method, path, body=None):
         """(status, JSON)"""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

@@ -3,6 +3,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -10,6 +11,13 @@ import time
 
 BIN_DIR = os.environ.get("ER_BIN_DIR", os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "bin"))
+
+
+def replace(path, text):
+    """As an operator should: a new file in the old one's place."""
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(text)
+    fresh.rename(path)
 
 
 class Receiver:
@@ -74,16 +82,16 @@ class Receiver:
 
 
 class Router:
-    """eventrouter run -c FILE."""
+    """eventrouter run -c FILE. stdout: a file that gets its standard output."""
 
-    def __init__(self, folder, config):
+    def __init__(self, folder, config, stdout=os.devnull):
         self.config = os.path.join(str(folder), "eventrouter.yaml")
         self.stderr = os.path.join(str(folder), "eventrouter.log")
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(config)
-        with open(self.stderr, "wb") as log:
+        with open(self.stderr, "wb") as log, open(stdout, "wb") as out:
             self.process = subprocess.Popen([os.path.join(BIN_DIR, "eventrouter"), "run", "-c",
-                                             self.config], stdout=subprocess.DEVNULL, stderr=log,
+                                             self.config], stdout=out, stderr=log,
                                             stdin=subprocess.DEVNULL)
 
     def log(self):
@@ -103,6 +111,13 @@ class Router:
             return answer.status, answer.read().decode()
         finally:
             connection.close()
+
+    def metric(self, name, **labels):
+        """The sum of the series of that name with these labels."""
+        wanted = {f'{key}="{value}"' for key, value in labels.items()}
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.get("/metrics")[1].splitlines()
+                   if line.startswith(f"eventrouter_{name}{{")
+                   and wanted <= set(re.findall(r'\w+="[^"]*"', line)))
 
     def wait_ready(self, limit=30):
         end = time.monotonic() + limit

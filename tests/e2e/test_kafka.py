@@ -6,7 +6,6 @@ import collections
 import datetime
 import http.server
 import json
-import re
 import shutil
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 
 import kafka
 from fake import Fake
+from programs import replace
 
 LIMIT = 60
 OPTIONS = {"reconnect.backoff.ms": "50", "reconnect.backoff.max.ms": "500"}
@@ -47,10 +47,7 @@ class Line:
         self.router.wait_ready()
 
     def metric(self, name, sink, **labels):
-        wanted = {f'{key}="{value}"' for key, value in {"sink": sink, **labels}.items()}
-        return sum(float(line.rsplit(" ", 1)[1]) for line in self.router.get("/metrics")[1].splitlines()
-                   if line.startswith(f"eventrouter_{name}{{")
-                   and wanted <= set(re.findall(r'\w+="[^"]*"', line)))
+        return self.router.metric(name, sink=sink, **labels)
 
     def wait(self, name, number, sink, limit=LIMIT, **labels):
         """Returns when the metric has at least this value."""
@@ -80,13 +77,6 @@ def line(broker, start_router, tmp_path):
     one = Line(start_router, tmp_path)
     yield one
     one.fake.close()
-
-
-def replace(path, text):
-    """As an operator should: a new file in the old one's place."""
-    fresh = path.with_suffix(".fresh")
-    fresh.write_text(text)
-    fresh.rename(path)
 
 
 def ids(messages):

@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-import fake as api
 import opensearch
 import programs
 
@@ -33,13 +32,6 @@ def server(installed, tmp_path_factory):
 
 
 @pytest.fixture
-def fake():
-    one = api.Fake()
-    yield one
-    one.close()
-
-
-@pytest.fixture
 def start(start_router, fake, tmp_path):
     """start(server, index=..., ...) runs the router with that sink; state=True keeps resume points."""
     fake.kubeconfig(tmp_path / "kubeconfig")
@@ -57,15 +49,6 @@ def start(start_router, fake, tmp_path):
         return start_router(json.dumps(config))
 
     return run
-
-
-def metric(router, name, **labels):
-    """The sum of the sink's series of that name."""
-    text = router.get("/metrics")[1]
-    wanted = {f'{key}="{value}"' for key, value in {"sink": "es", **labels}.items()}
-    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines()
-               if line.startswith(f"eventrouter_{name}{{") and
-               wanted <= set(re.findall(r'\w+="[^"]*"', line)))
 
 
 def wait_until(condition, router, what):
@@ -103,15 +86,15 @@ def test_killed_five_times(server, fake, start, capsys):
                     f"lastTimestamp=2026-01-0{1 + i % 2}T12:00:00Z")
     for _ in range(KILLS):
         wait_until(lambda: router.admin_port() and
-                   metric(router, "sink_delivered_total") >= 8000, router, "records delivered")
+                   router.metric("sink_delivered_total") >= 8000, router, "records delivered")
         router.kill()
         router = start(server, **options)
         wait_until(router.admin_port, router, "start")
     server.wait_count("loss-*", NUMBER, 3 * LIMIT)
     took = time.monotonic() - begin
-    wait_until(lambda: metric(router, "sink_queue_records") == 0 and
-               metric(router, "sink_in_flight_records") == 0, router, "the end")
-    duplicates = metric(router, "sink_duplicates_total")
+    wait_until(lambda: router.metric("sink_queue_records") == 0 and
+               router.metric("sink_in_flight_records") == 0, router, "the end")
+    duplicates = router.metric("sink_duplicates_total")
     assert router.stop() == 0
     router.ledger()
     found = server.documents("loss-*", source=["time"])
@@ -129,7 +112,7 @@ def test_the_servers_own_limit(server, fake, start, capsys):
     begin = time.monotonic()
     router = start(server, index="speed", setup=True)
     wait_until(lambda: router.admin_port() and
-               metric(router, "sink_delivered_total") >= 20000, router, "records")
+               router.metric("sink_delivered_total") >= 20000, router, "records")
     ours = 20000 / (time.monotonic() - begin)
     assert delivered(router) == (20000, 0)
     text = "".join(json.dumps({"create": {"_index": "bare", "_id": name}}) + "\n" +
@@ -150,11 +133,11 @@ def test_the_node_is_killed_and_restarted(server, fake, start):
     router = start(server, index="restart")
     router.wait_ready()
     fake.script("background burst 10000 prefix r rate 4000")
-    wait_until(lambda: metric(router, "sink_delivered_total") >= 2000, router, "records")
+    wait_until(lambda: router.metric("sink_delivered_total") >= 2000, router, "records")
     server.kill()
     wait_log(router, "the sink is unavailable, records are kept and tried again")
     server.start()
-    wait_until(lambda: metric(router, "sink_delivered_total") == 10000, router, "all records")
+    wait_until(lambda: router.metric("sink_delivered_total") == 10000, router, "all records")
     assert delivered(router) == (10000, 0)
     assert sorted(server.documents("restart", source=False)) == sorted(fake.ids())
 
@@ -167,7 +150,7 @@ def test_a_mapping_conflict_rejects_its_document_only(server, fake, start):
                 'burst 50 prefix h message="2026-01-02"')
     router = start(server, index="conflict")
     wait_until(lambda: router.admin_port() and
-               metric(router, "sink_delivered_total") == 100, router, "records")
+               router.metric("sink_delivered_total") == 100, router, "records")
     (line,) = [line for line in router.log() if line["message"] == "record rejected"]
     assert line["error"].startswith("400 mapper_parsing_exception: failed to parse field [message] of "
                                     "type [date]")
@@ -192,8 +175,8 @@ def test_blocks(server, fake, start, block, message, error):
     fake.script("burst 500 prefix b")
     line = wait_log(router, message)
     assert line["error"].startswith(error), line
-    assert metric(router, "sink_blocked_total") > 0
-    assert (metric(router, "sink_delivered_total"), metric(router, "sink_rejected_total")) == (10, 0)
+    assert router.metric("sink_blocked_total") > 0
+    assert (router.metric("sink_delivered_total"), router.metric("sink_rejected_total")) == (10, 0)
     server.ask("PUT", f"/{index}/_settings", {f"index.blocks.{block}": None})
     server.wait_count(index, 510)
     assert delivered(router) == (510, 0)
@@ -222,7 +205,7 @@ def test_limits_of_the_whole_request(installed, fake, start, tmp_path):
         router = start(limited, index="limits", batch={"records": 1000, "bytes": "4MiB"})
         line = wait_log(router, "the sink is unavailable, records are kept and tried again")
         assert line["error"].startswith("429 Too Many Requests from "), line
-        assert metric(router, "sink_delivered_total") == 0
+        assert router.metric("sink_delivered_total") == 0
         limited.kill()
         del limited.settings["indexing_pressure.memory.limit"]
         limited.start(**{"http.max_content_length": "1mb"})

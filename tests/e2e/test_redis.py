@@ -10,21 +10,12 @@ import time
 
 import pytest
 
-from fake import Fake
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from redis_server import RedisError, Redis  # noqa: E402 (the path comes first)
 
 LIMIT = 120
 MANY = 100000
 UNAVAILABLE = "the sink is unavailable, records are kept and tried again"
-
-
-@pytest.fixture
-def fake():
-    one = Fake()
-    yield one
-    one.close()
 
 
 @pytest.fixture

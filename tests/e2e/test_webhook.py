@@ -9,6 +9,7 @@ import pytest
 
 import webhook
 from fake import Fake
+from programs import replace
 
 OLD, NEW, LAST = (f"whsec_{base64.b64encode(text).decode()}" for text in (
     b"the old key, of thirty-two bytes", b"the new key, of thirty-two bytes",
@@ -39,12 +40,6 @@ def installed():
     reason = webhook.why_not()
     if reason:
         pytest.skip(reason)
-
-
-def replace(path, text):
-    fresh = path.with_suffix(".fresh")
-    fresh.write_text(text)
-    fresh.rename(path)
 
 
 @pytest.fixture
