@@ -178,7 +178,8 @@ class OpenSearch:
         assert found == number, (index, found, number)
 
     def documents(self, index, source=True):
-        """All of them: {id: (index, document)}."""
+        """All that are there now: {id: (index, document)}."""
+        self.call("POST", f"/{index}/_refresh")  # else the last second's are not seen
         found = {}
         page = self.ask("POST", f"/{index}/_search?scroll=1m",
                         {"size": 10000, "_source": source, "sort": ["_doc"]})
