@@ -1,108 +1,34 @@
-"""The sink cloudLogging against Google's own definitions: real/google/server.py parses what comes by
-the protobuf messages of PyPI google-cloud-logging, and refuses what the service would.
+"""The sink cloudLogging against Google's own definitions: cloud_logging.py.
 
 Events come from tests/support/er_fake."""
-import http.client
 import json
-import os
 import pathlib
 import random
-import re
-import shutil
-import ssl
 import subprocess
-import sys
 import time
-import urllib.parse
 
 import pytest
 
-import programs
-from test_webhook import Fake
+import cloud_logging
+from cloud_logging import WRITE
 
 HERE = pathlib.Path(__file__).resolve().parent
-REAL = HERE / "real/google"
 GOLDEN = HERE.parent / "golden/cloud_logging"
-CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 LIMIT = 30
-WRITE = "/v2/entries:write"
 METADATA_TOKEN = "/computeMetadata/v1/instance/service-accounts/default/token"
 AUDIENCE = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k8s"
 
 
 @pytest.fixture(scope="session")
-def python():
-    """A Python with the packages of requirements.txt, installed once."""
-    folder = CACHE / "eventrouter-e2e/google"
-    wanted = (REAL / "requirements.txt").read_text()
-    stamp = folder / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        for command in ([sys.executable, "-m", "venv", folder],
-                        [folder / "bin/python", "-m", "pip", "install", "--quiet",
-                         "--disable-pip-version-check", "-r", REAL / "requirements.txt"]):
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-            except OSError as error:
-                pytest.skip(f"no Python environment for Google's packages: {error}")
-            if done.returncode:
-                pytest.skip("Google's Python packages cannot be had: "
-                            + (done.stderr or done.stdout).strip()[-300:])
-        stamp.write_text(wanted)
-    return folder / "bin/python"
-
-
-class Google:
-    """server.py, and what it has been sent."""
-
-    def __init__(self, python, folder, *tls):
-        self.folder, self.context = folder, None
-        self.process = subprocess.Popen([python, REAL / "server.py", folder, *tls],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.url = json.loads(self.process.stdout.readline())["url"]
-        self.host = urllib.parse.urlsplit(self.url).netloc
-        self.key = folder / "service-account.json"
-        if tls:
-            self.context = ssl.create_default_context(cafile=tls[0])
-
-    def ask(self, method, path, body=None, headers=None):
-        kind = http.client.HTTPSConnection if self.context else http.client.HTTPConnection
-        more = {"context": self.context} if self.context else {}
-        connection = kind(self.host, timeout=LIMIT, **more)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def control(self, **wanted):
-        assert self.ask("POST", "/_control", json.dumps(wanted).encode())[0] == 200
-
-    def state(self):
-        return json.loads(self.ask("GET", "/_control")[1])
-
-    def wait(self, number):
-        """The entries, once there are so many different ones."""
-        end = time.monotonic() + LIMIT
-        while True:
-            found = self.state()["entries"]
-            if len({entry["insertId"] for entry in found}) >= number:
-                return found
-            assert time.monotonic() < end, (number, len(found))
-            time.sleep(0.05)
-
-    def statuses(self, path=WRITE):
-        return [status for _, asked, status in self.state()["requests"] if asked == path]
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(LIMIT)
+def installed():
+    reason = cloud_logging.why_not()
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
-def server(python, tmp_path_factory):
-    one = Google(python, tmp_path_factory.mktemp("google"))
+def server(installed, tmp_path_factory):
+    one = cloud_logging.Google(tmp_path_factory.mktemp("google"))
     yield one
     one.close()
 
@@ -114,35 +40,11 @@ def google(server):
 
 
 @pytest.fixture
-def fake():
-    one = Fake()
-    yield one
-    one.close()
-
-
-def ids_of(fake):
-    """The ids that the records of all Events there ever were must have."""
-    connection = http.client.HTTPConnection("127.0.0.1", fake.port, timeout=LIMIT)
-    try:
-        connection.request("GET", "/history")
-        lines = connection.getresponse().read().decode().splitlines()
-    finally:
-        connection.close()
-    metas = [change["object"]["metadata"] for change in map(json.loads, lines)
-             if change["type"] != "DELETED" and change["kind"] == "Event"]
-    return {f"{meta['uid']}-{meta['resourceVersion']}" for meta in metas}
-
-
-@pytest.fixture
 def start(fake, google, start_router, tmp_path, monkeypatch):
     """start(sink={...}, ...) starts the router: everything that is not said is looked up."""
     monkeypatch.setenv("GCE_METADATA_HOST", google.host)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    (tmp_path / "kubeconfig").write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-        "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
-        "users": [{"name": "fake", "user": {"token": "a-token"}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+    fake.kubeconfig(tmp_path / "kubeconfig")
 
     def run(sink=None, sinks=None, **more):
         log = {"type": "cloudLogging", "url": google.url, "batch": {"linger": "50ms"},
@@ -159,7 +61,7 @@ def start(fake, google, start_router, tmp_path, monkeypatch):
 def expect_exactly(fake, google, number):
     """Every record is there, and readers see none twice: one (timestamp, insertId) each."""
     entries = google.wait(number)
-    wanted = ids_of(fake)
+    wanted = set(fake.ids())
     assert len(wanted) == number
     assert {entry["insertId"] for entry in entries} == wanted
     assert len({(entry["timestamp"], entry["insertId"]) for entry in entries}) == len(wanted)
@@ -199,8 +101,8 @@ def wait_rejected(router, number):
 
 # ---- the stand-in itself ----
 
-def test_the_stand_in_speaks_as_google_s_client_expects(python, google):
-    done = subprocess.run([python, REAL / "client.py", google.url, google.key], capture_output=True,
+def test_the_stand_in_speaks_as_google_s_client_expects(google):
+    done = subprocess.run([cloud_logging.PYTHON, cloud_logging.REAL / "client.py", google.url, google.key], capture_output=True,
                           text=True, check=False, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     assert "Unknown resource nonsense" in json.loads(done.stdout)["refused"]
@@ -465,14 +367,14 @@ def test_a_key_that_was_deleted_until_it_is_replaced(fake, google, start, tmp_pa
         assert "PRIVATE KEY" not in file.read()
 
 
-def test_over_tls(python, fake, start, tmp_path):
+def test_over_tls(installed, fake, start, tmp_path):
     """The service and its token endpoint have a certificate of their own."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
                     "/CN=google", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
                     tmp_path / "tls.key", "-out", tmp_path / "tls.crt"], check=True, capture_output=True)
     folder = tmp_path / "google"
     folder.mkdir()
-    google = Google(python, folder, tmp_path / "tls.crt", tmp_path / "tls.key")
+    google = cloud_logging.Google(folder, tmp_path / "tls.crt", tmp_path / "tls.key")
     try:
         fake.script("burst 20")
         trust = {"caFile": str(tmp_path / "tls.crt")}
