@@ -3,7 +3,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 
 import programs
@@ -87,14 +86,6 @@ def why_not(version):
     return None
 
 
-def free_ports(number):
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
 def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
@@ -122,7 +113,7 @@ class Kafka:
     def __init__(self, folder, version=CURRENT):
         self.folder, self.libs = folder, CACHE / f"eventrouter-e2e/kafka-{version}"
         self.process = None
-        plain, controller, sasl, mtls = free_ports(4)
+        plain, controller, sasl, mtls = programs.free_ports(4)
         self.plain, self.sasl, self.mtls = (f"127.0.0.1:{port}" for port in (plain, sasl, mtls))
         make_ca(folder)
         make_certificate(folder, "server", "localhost",

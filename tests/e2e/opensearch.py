@@ -5,9 +5,10 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import time
+
+import programs
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -97,18 +98,10 @@ def strict_mapping(fields):
     return root
 
 
-def free_ports(number):
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
 class OpenSearch:
     def __init__(self, folder, **settings):
         self.folder = folder
-        self.port, transport = free_ports(2)
+        self.port, transport = programs.free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {**SETTINGS, "http.port": self.port, "transport.port": transport, **settings}
         for name in ("config", "tmp"):

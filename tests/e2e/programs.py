@@ -3,11 +3,16 @@ import http.client
 import http.server
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from ports import free_ports  # noqa: E402, F401 (the path comes first; servers take it from here)
 
 BIN_DIR = os.environ.get("ER_BIN_DIR", os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "bin"))

@@ -11,6 +11,8 @@ import socket
 import subprocess
 import time
 
+from ports import free_ports
+
 PROGRAM = shutil.which("redis-check-rdb") or "/usr/bin/redis-check-rdb"
 LIMIT = 30.0
 # What the account needs, as the example says it.
@@ -58,11 +60,6 @@ class Client:
         self.socket.close()
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
 class Redis:
     """`redis-server` with an append-only file that is synced for each write; the data lives in `folder`.
 
@@ -72,7 +69,8 @@ class Redis:
     def __init__(self, folder, *settings, tls=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.tls_port = free_port(), free_port() if tls else None
+        self.port, tls_port = free_ports(2)
+        self.tls_port = tls_port if tls else None
         self.socket = str(self.folder / "redis.sock")
         users = ["user default on nopass ~* &* +@all", f"user router on >secret {ROUTER} +select"]
         lines = ["bind 127.0.0.1", f"port {self.port}", f"unixsocket {self.socket}",
