@@ -2,6 +2,8 @@
  *
  * librdkafka has tried again by itself what can be; what reaches us is final for it, not for us.
  * Not listed: RETRY, and the endpoint is unavailable; an event that is not listed says nothing.
+ * INVALID_MSG (CORRUPT_MESSAGE in Kafka's guide) is not: bytes that broke on their way come whole
+ * the next time, and a record that brokers do not want is INVALID_RECORD.
  * Sources: librdkafka INTRODUCTION.md "Idempotent Producer", rdkafka.h; Kafka's protocol guide,
  * "Error codes". */
 #include "sinks/kafka_priv.h"
@@ -18,6 +20,8 @@ static const char no_topic[] =
     "create the topic, or allow the brokers to (auto.create.topics.enable) and the account with "
     "the ACL CREATE";
 static const char no_login[] = "check sasl, tls and securityProtocol";
+static const char no_tls[] =
+    "check tls, and that the port is that of a listener with TLS (securityProtocol)";
 
 static const struct row {
     rd_kafka_resp_err_t code;
@@ -34,13 +38,8 @@ static const struct row {
     {E(_INVALID_ARG), PRODUCE, {ER_VERDICT_REJECT, ER_REASON_REFUSED}},
     {E(MSG_SIZE_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
     {E(RECORD_LIST_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
-    {E(INVALID_MSG), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
-    {E(INVALID_MSG_SIZE), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
     {E(INVALID_RECORD), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
     {E(INVALID_TIMESTAMP), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
-    {E(UNSUPPORTED_FOR_MESSAGE_FORMAT),
-     REPORT,
-     {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
 
     /* The target is wrong, or we are not let in. */
     {E(_UNKNOWN_TOPIC),
@@ -74,6 +73,10 @@ static const struct row {
      PRODUCE | REPORT | EVENT,
      {ER_VERDICT_RETRY, .state = ER_E_DENIED,
       .advice = "the brokers are too old: idempotence, headers and times need Kafka 0.11"}},
+    {E(UNSUPPORTED_FOR_MESSAGE_FORMAT), /* said of all that goes to that topic */
+     PRODUCE | REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED,
+      .advice = "the topic's message.format.version must be 0.11 or newer"}},
     {E(UNSUPPORTED_COMPRESSION_TYPE),
      PRODUCE | REPORT,
      {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = "set another compression"}},
@@ -85,7 +88,7 @@ static const struct row {
 
     /* Nobody to send to. _TRANSPORT and _RESOLVE as events are about one broker of several. */
     {E(_ALL_BROKERS_DOWN), EVENT, {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE}},
-    {E(_SSL), EVENT, {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE, .advice = "check tls"}},
+    {E(_SSL), EVENT, {ER_VERDICT_RETRY, .state = ER_E_UNAVAILABLE, .advice = no_tls}},
 };
 
 er_kafka_judgement er_kafka_judge(er_kafka_where where, rd_kafka_resp_err_t code) {
