@@ -12,7 +12,8 @@
 #define MESSAGE_TIMEOUT_MIN  1000 /* ms; must be above linger.ms */
 #define BROKERS_TEXT_MAX     65536
 #define OPTIONS_MAX          128
-#define IN_FLIGHT_WITH_ORDER 5 /* requests a connection of an idempotent producer may have */
+#define IN_FLIGHT_WITH_ORDER 5       /* requests a connection of an idempotent producer may have */
+#define IN_FLIGHT_DEFAULT    1000000 /* librdkafka's own, which it lowers by itself */
 
 /* ---- what librdkafka is told ---- */
 
@@ -302,16 +303,34 @@ static er_status check_sasl(const er_kafka_config *c, er_err *err) {
     return ER_OK;
 }
 
-/* What librdkafka would only say when a producer is made. */
-static er_status check_limits(const rd_kafka_conf_t *conf, er_err *err) {
+static double number_of(const rd_kafka_conf_t *conf, const char *key) {
     char value[32] = "";
     size_t n = sizeof value;
-    if (rd_kafka_conf_get(conf, "max.in.flight", value, &n) == RD_KAFKA_CONF_OK &&
-        strtol(value, NULL, 10) > IN_FLIGHT_WITH_ORDER && strcmp(value, "1000000") != 0) {
+    return rd_kafka_conf_get(conf, key, value, &n) == RD_KAFKA_CONF_OK ? strtod(value, NULL) : 0;
+}
+
+/* What librdkafka would only say when a producer is made. */
+static er_status check_limits(const rd_kafka_conf_t *conf, er_err *err) {
+    double in_flight = number_of(conf, "max.in.flight");
+    double timeout = number_of(conf, "message.timeout.ms");
+    if (in_flight > IN_FLIGHT_WITH_ORDER && in_flight != IN_FLIGHT_DEFAULT) {
         return er_err_set(err, ER_E_CONFIG,
                           "options.max.in.flight is over %d, which an idempotent producer may not "
                           "have",
                           IN_FLIGHT_WITH_ORDER);
+    }
+    if (number_of(conf, "retries") < 1) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "options.retries is 0, which an idempotent producer may not have");
+    }
+    if (number_of(conf, "reconnect.backoff.max.ms") < number_of(conf, "reconnect.backoff.ms")) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "options.reconnect.backoff.max.ms is below reconnect.backoff.ms");
+    }
+    if (timeout > 0 && number_of(conf, "linger.ms") >= timeout) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "options.linger.ms is not below retry.maxAge: records would be given up "
+                          "before they are sent");
     }
     return ER_OK;
 }
