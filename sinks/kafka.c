@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,12 @@
 #define PURGE_MS        1000  /* for reports of what was taken back */
 #define DENIED_STAYS_MS 30000 /* a denial is not hidden by what follows from it */
 #define REMAKE_MS       2000  /* between producers, and attempts to make one */
-#define INDEX_BITS      20    /* of an opaque: the item; above: the flight */
+
+/* Of an opaque, from below: the item, the place of its flight, what it knows of the flight's seq.
+ */
+#define ITEM_BITS  20
+#define PLACE_BITS 3
+static_assert(IN_FLIGHT == 1 << PLACE_BITS, "every place has its number");
 
 /* A batch whose items are given to librdkafka, in order. */
 typedef struct flight {
@@ -227,10 +233,18 @@ static void judge_failure(er_kafka_state *sink, flight *f, size_t i, er_kafka_wh
     }
 }
 
+static uintptr_t opaque_of(const er_kafka_state *sink, const flight *f, size_t i) {
+    uintptr_t place = (uintptr_t)(f - sink->flights);
+    return ((uintptr_t)f->seq << PLACE_BITS | place) << ITEM_BITS | i;
+}
+
 void er_kafka_on_report(er_kafka_state *sink, const rd_kafka_message_t *message) {
     uintptr_t opaque = (uintptr_t)message->_private;
-    flight *f = &sink->flights[opaque >> INDEX_BITS];
-    size_t i = opaque & ((1u << INDEX_BITS) - 1);
+    flight *f = &sink->flights[opaque >> ITEM_BITS & (IN_FLIGHT - 1)];
+    size_t i = opaque & ((1u << ITEM_BITS) - 1);
+    if (f->batch == NULL || opaque_of(sink, f, i) != opaque) {
+        return; /* of a flight that was taken back before its report came */
+    }
     sink->out--;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         judge(f, i, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
@@ -317,12 +331,12 @@ static void renew_token(er_kafka_state *sink) {
 /* ---- giving records to librdkafka ---- */
 
 /* False: there is no room now. */
-static bool give(er_kafka_state *sink, flight *f, size_t slot, size_t i) {
+static bool give(er_kafka_state *sink, flight *f, size_t i) {
     er_kafka_message message;
     er_kafka_message_of(sink->config, er_batch_record(f->batch, i), &sink->text, &message);
     rd_kafka_resp_err_t code =
         er_kafka_produce(sink->producer, &message, er_buf_str(&er_batch_item(f->batch, i)->body),
-                         (uintptr_t)slot << INDEX_BITS | i);
+                         opaque_of(sink, f, i));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         sink->out++;
         return true;
@@ -349,9 +363,8 @@ static flight *waiting_flight(er_kafka_state *sink) {
 static void give_more(er_kafka_state *sink) {
     flight *f;
     while (sink->heir == NULL && !sink->is_fatal && (f = waiting_flight(sink)) != NULL) {
-        size_t slot = (size_t)(f - sink->flights);
         while (f->batch != NULL && f->next < f->n && !sink->is_fatal) {
-            if (!give(sink, f, slot, f->next)) {
+            if (!give(sink, f, f->next)) {
                 return;
             }
             f->next++;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json_read.h"
+#include "sinks/kafka_priv.h"
 
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
@@ -434,6 +435,29 @@ static void test_cancelled(void **state) {
     assert_true(er_mono_ms() - start < 10000);
 }
 
+/* A report that comes after its batch went back says nothing of the batch in its place. */
+static void test_late_report(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "");
+    er_batch *batch = batch_of(&r.f, 3);
+    assert_int_equal(rd_kafka_mock_broker_set_down(r.cluster, BROKER), 0);
+    assert_int_equal(give(&r, batch), ER_OK);
+    er_cancel_set(&r.f.cancel);
+    poll_once(&r);
+    expect_verdicts(batch, ER_VERDICT_RETRY);
+    const rd_kafka_message_t late = {._private = NULL}; /* the first record of all */
+    er_kafka_on_report(r.f.self, &late);                /* nothing is kept */
+    expect_verdicts(batch, ER_VERDICT_RETRY);
+    (void)give(&r, batch);
+    er_kafka_on_report(r.f.self, &late);
+    expect_verdicts(batch, ER_VERDICT_KEPT);
+    poll_once(&r);
+    expect_verdicts(batch, ER_VERDICT_RETRY);
+    er_batch_free(batch);
+    rig_fini(&r);
+}
+
 /* Nothing within librdkafka is older than retry.maxAge. */
 static void test_too_old(void **state) {
     (void)state;
@@ -457,14 +481,22 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delivered),        cmocka_unit_test(test_passing_errors),
-        cmocka_unit_test(test_refused_together), cmocka_unit_test(test_refused_alone),
-        cmocka_unit_test(test_denied),           cmocka_unit_test(test_missing_topic),
-        cmocka_unit_test(test_too_large_for_us), cmocka_unit_test(test_queue_full),
-        cmocka_unit_test(test_fatal_error),      cmocka_unit_test(test_not_let_in),
-        cmocka_unit_test(test_changed_option),   cmocka_unit_test(test_outage),
-        cmocka_unit_test(test_cancelled),        cmocka_unit_test(test_too_old),
+        cmocka_unit_test(test_delivered),
+        cmocka_unit_test(test_passing_errors),
+        cmocka_unit_test(test_refused_together),
+        cmocka_unit_test(test_refused_alone),
+        cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_missing_topic),
+        cmocka_unit_test(test_too_large_for_us),
+        cmocka_unit_test(test_queue_full),
+        cmocka_unit_test(test_fatal_error),
+        cmocka_unit_test(test_not_let_in),
+        cmocka_unit_test(test_changed_option),
+        cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_too_old),
         cmocka_unit_test(test_broken_on_the_way),
+        cmocka_unit_test(test_late_report),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
