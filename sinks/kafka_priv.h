@@ -169,7 +169,7 @@ typedef struct er_kafka_producer {
     er_kafka_state *sink;
 } er_kafka_producer;
 
-/* What a producer tells the sink, all of it inside er_kafka_producer_poll. */
+/* What a producer tells the sink, all of it inside rd_kafka_poll. */
 void er_kafka_on_report(er_kafka_state *sink, const rd_kafka_message_t *message);
 void er_kafka_on_error(er_kafka_state *sink, rd_kafka_t *rk, rd_kafka_resp_err_t code,
                        const char *text);
