@@ -412,7 +412,7 @@ const er_field er_kafka_rows[] = {
      .check = er_kafka_topic_check,
      .offset = C(topic),
      .help = "Where records go; may hold {cluster}, {kind}, {namespace}, {severity}. In their "
-             "values what a topic must not hold becomes _, and an empty one is none. One that is "
+             "values what a topic must not hold becomes _, and an empty one is _. One that is "
              "missing, and not made by the brokers, stops the sink until it is there."},
     {.key = "key",
      .type = ER_FIELD_ENUM,

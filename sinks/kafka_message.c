@@ -1,6 +1,7 @@
 /* From a record to a message: topic, key, headers, time, value. */
 #include "sinks/cloudevents.h"
 #include "sinks/kafka_priv.h"
+#include "sinks/name_template.h"
 
 #include <string.h>
 
@@ -8,66 +9,14 @@
 
 /* ---- topic ---- */
 
-/* Only what has few values: each value is a topic of its own, and brokers may make it at once. */
-static er_str cluster_of(const er_record *rec) {
-    return rec->cluster;
-}
-static er_str kind_of(const er_record *rec) {
-    return er_str_of(er_kind_name(rec->kind));
-}
-static er_str namespace_of(const er_record *rec) {
-    return rec->namespace_;
-}
-static er_str severity_of(const er_record *rec) {
-    return er_str_of(er_severity_name(rec->severity));
-}
-
-static const struct {
-    const char *name;
-    er_str (*of)(const er_record *rec);
-} places[] = {
-    {"cluster", cluster_of},
-    {"kind", kind_of},
-    {"namespace", namespace_of},
-    {"severity", severity_of},
-};
-#define PLACES (sizeof places / sizeof places[0])
-
 static bool is_topic_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
            c == '_' || c == '-';
 }
 
-/* The placeholder at text, "{name}"; n: its bytes. */
-static size_t place_at(const char *text, size_t *n) {
-    const char *end = strchr(text, '}');
-    *n = end == NULL ? 1 : (size_t)(end - text) + 1;
-    for (size_t i = 0; i < PLACES && end != NULL; i++) {
-        if (er_str_eqc((er_str){text + 1, *n - 2}, places[i].name)) {
-            return i;
-        }
-    }
-    return PLACES;
-}
-
 er_status er_kafka_topic_check(const char *topic, er_err *err) {
-    for (const char *p = topic; *p != '\0';) {
-        size_t n = 1;
-        if (*p == '{' && strchr(p, '}') == NULL) {
-            return er_err_set(err, ER_E_CONFIG, "\"%.40s\" has no }", p);
-        }
-        if (*p == '{' && place_at(p, &n) == PLACES) {
-            return er_err_set(err, ER_E_CONFIG,
-                              "%.*s is not to be had in a topic; there are {cluster}, {kind}, "
-                              "{namespace} and {severity}",
-                              (int)(n > 40 ? 40 : n), p);
-        }
-        if (*p != '{' && !is_topic_char(*p)) {
-            return er_err_set(err, ER_E_CONFIG,
-                              "a topic is made of letters, digits, \".\", \"_\" and \"-\", and of "
-                              "{cluster}, {kind}, {namespace}, {severity}");
-        }
-        p += n;
+    if (er_name_template_check_few(topic, err) != ER_OK) {
+        return ER_E_CONFIG;
     }
     if (strlen(topic) > ER_KAFKA_TOPIC_MAX) {
         return er_err_set(err, ER_E_CONFIG, "a topic has at most %d characters",
@@ -76,33 +25,26 @@ er_status er_kafka_topic_check(const char *topic, er_err *err) {
     if (strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0) {
         return er_err_set(err, ER_E_CONFIG, "\"%s\" is no topic", topic);
     }
+    for (const char *p = topic; *p != '\0'; p++) {
+        p = *p == '{' ? strchr(p, '}') : p;
+        if (*p != '}' && !is_topic_char(*p)) {
+            return er_err_set(err, ER_E_CONFIG,
+                              "a topic is made of letters, digits, \".\", \"_\" and \"-\", and of "
+                              "{cluster}, {kind}, {namespace}, {severity}");
+        }
+    }
     return ER_OK;
 }
 
-static void put_place(er_str value, char *out, size_t *len) {
-    value = value.n == 0 ? ER_STR("none") : value;
-    for (size_t i = 0; i < value.n && *len < ER_KAFKA_TOPIC_MAX; i++) {
-        out[(*len)++] = is_topic_char(value.p[i]) ? value.p[i] : '_';
-    }
-}
-
-/* What is not legal in a value becomes "_"; what is too long is cut. */
-static void fill_topic(const char *template_, const er_record *rec,
+static void fill_topic(const char *template_, const er_record *rec, er_buf *text,
                        char out[ER_KAFKA_TOPIC_MAX + 1]) {
-    size_t len = 0;
-    for (const char *p = template_; *p != '\0' && len < ER_KAFKA_TOPIC_MAX;) {
-        size_t n = 1;
-        size_t place = *p == '{' ? place_at(p, &n) : PLACES;
-        if (place < PLACES) {
-            put_place(places[place].of(rec), out, &len);
-        } else {
-            out[len++] = *p;
-        }
-        p += n;
-    }
-    out[len] = '\0';
+    er_buf_clear(text);
+    er_name_template_put(template_, rec, text);
+    size_t n = text->len < ER_KAFKA_TOPIC_MAX ? text->len : ER_KAFKA_TOPIC_MAX;
+    memcpy(out, text->p, n); /* what is too long is cut */
+    out[n] = '\0';
     if (strcmp(out, ".") == 0 || strcmp(out, "..") == 0) {
-        memset(out, '_', len);
+        memset(out, '_', n);
     }
 }
 
@@ -184,7 +126,7 @@ static int64_t time_of(const er_record *rec) {
 void er_kafka_message_of(const er_kafka_config *config, const er_record *rec, er_buf *text,
                          er_kafka_message *out) {
     out->headers_n = 0;
-    fill_topic(config->topic, rec, out->topic);
+    fill_topic(config->topic, rec, text, out->topic);
     out->time_ms = time_of(rec);
     fill_headers(config, rec, text, out);
     out->key = key_of(config, rec, out->key_text);

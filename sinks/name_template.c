@@ -6,9 +6,10 @@
 
 static const char *const fields[] = {"kind", "cluster", "namespace", "severity", "type", "reason"};
 #define FIELDS_N (sizeof fields / sizeof fields[0])
+#define FEW      4 /* of them, the first */
 
-static bool is_field(er_str name) {
-    for (size_t i = 0; i < FIELDS_N; i++) {
+static bool is_field(er_str name, size_t fields_n) {
+    for (size_t i = 0; i < fields_n; i++) {
         if (er_str_eqc(name, fields[i])) {
             return true;
         }
@@ -28,7 +29,7 @@ static er_str value_of(er_str field, const er_record *rec) {
     return (er_str){0};
 }
 
-er_status er_name_template_check(const char *text, er_err *err) {
+static er_status check(const char *text, size_t fields_n, er_err *err) {
     if (strlen(text) > ER_NAME_TEMPLATE_MAX) {
         return er_err_set(err, ER_E_CONFIG, "longer than %d bytes", ER_NAME_TEMPLATE_MAX);
     }
@@ -43,14 +44,23 @@ er_status er_name_template_check(const char *text, er_err *err) {
             continue;
         }
         const char *end = strchr(p, '}');
-        if (end == NULL || !is_field((er_str){p + 1, (size_t)(end - p) - 1})) {
-            return er_err_set(err, ER_E_CONFIG,
-                              "in braces stands one of {kind}, {cluster}, {namespace}, {severity}, "
-                              "{type}, {reason}");
+        if (end == NULL || !is_field((er_str){p + 1, (size_t)(end - p) - 1}, fields_n)) {
+            return er_err_set(
+                err, ER_E_CONFIG,
+                "in braces stands one of {kind}, {cluster}, {namespace}, {severity}%s",
+                fields_n == FEW ? "" : ", {type}, {reason}");
         }
         p = end;
     }
     return ER_OK;
+}
+
+er_status er_name_template_check(const char *text, er_err *err) {
+    return check(text, FIELDS_N, err);
+}
+
+er_status er_name_template_check_few(const char *text, er_err *err) {
+    return check(text, FEW, err);
 }
 
 static bool is_harmless(char c) {

@@ -14,6 +14,9 @@
 /* For er_field.check: unknown fields, lone braces, blanks and control characters. */
 er_status er_name_template_check(const char *text, er_err *err);
 
+/* The same without type and reason, where each name costs much: an Event may say anything there. */
+er_status er_name_template_check_few(const char *text, er_err *err);
+
 /* Appends the name of this record. text has passed the check. */
 void er_name_template_put(const char *text, const er_record *rec, er_buf *out);
 
