@@ -69,6 +69,7 @@ struct er_kafka_state {
     char last_event[300]; /* about one broker */
     const char *last_advice;
     er_deadline denied_until;
+    bool took_some; /* a record was delivered */
     bool token_failed, token_worked, token_doubtful;
     er_deadline look_next, remake_next;
     er_kafka_stats *stats;
@@ -162,6 +163,7 @@ static void raise_trouble(er_kafka_state *sink, er_status status, const char *wh
 }
 
 static void works(er_kafka_state *sink) {
+    sink->took_some = true;
     sink->token_worked = true;
     sink->denied_until = er_deadline_in(0);
     sink->trouble = ER_OK;
@@ -219,9 +221,23 @@ static void suspect(er_kafka_state *sink, flight *f, size_t i, const er_kafka_ju
     judge(f, i, ER_VERDICT_RETRY, ER_REASON_NONE, NULL);
 }
 
+/* A compacted topic refuses each record without a key, and gives the reason of a bad record: while
+ * none of them was taken it is the topic that does not fit. */
+static er_kafka_judgement judgement_of(const er_kafka_state *sink, er_kafka_where where,
+                                       rd_kafka_resp_err_t code) {
+    bool may_be_compacted = code == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
+                            sink->config->key == ER_KAFKA_KEY_NONE && !sink->took_some;
+    return may_be_compacted
+               ? (er_kafka_judgement){.verdict = ER_VERDICT_RETRY,
+                                      .state = ER_E_DENIED,
+                                      .advice = "a compacted topic takes no records without a key: "
+                                                "set key, or take another topic"}
+               : er_kafka_judge(where, code);
+}
+
 static void judge_failure(er_kafka_state *sink, flight *f, size_t i, er_kafka_where where,
                           rd_kafka_resp_err_t code, const char *topic) {
-    er_kafka_judgement is = er_kafka_judge(where, code);
+    er_kafka_judgement is = judgement_of(sink, where, code);
     char text[200];
     (void)snprintf(text, sizeof text, "topic %.100s: %.90s", topic, rd_kafka_err2str(code));
     raise_trouble(sink, is.state, text, is.advice);

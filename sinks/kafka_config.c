@@ -419,7 +419,7 @@ const er_field er_kafka_rows[] = {
      .choices = "uid|namespace|none",
      .offset = C(key),
      .help = "What keeps its order, in one partition. uid: the object's; NAMESPACE/KIND/NAME when "
-             "it has none."},
+             "it has none. A compacted topic refuses records without a key."},
     {.key = "format",
      .type = ER_FIELD_ENUM,
      .choices = "record|cloudevents|cloudevents-binary",

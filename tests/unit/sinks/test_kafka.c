@@ -228,6 +228,28 @@ static void test_denied(void **state) {
     }
 }
 
+/* Not the records' fault, until one of their kind was taken. */
+static void test_compacted_topic(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "key: none\n");
+    push_error(&r, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    er_batch *batch = batch_of(&r.f, 1);
+    (void)give(&r, batch);
+    settle(&r, batch);
+    expect_verdicts(batch, ER_VERDICT_RETRY);
+    assert_int_equal(r.worst, ER_E_DENIED);
+    assert_non_null(strstr(r.err.msg, "compacted"));
+    deliver_until_taken(&r, batch);
+    push_error(&r, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    er_batch_rewind(batch);
+    (void)give(&r, batch);
+    settle(&r, batch);
+    expect_verdicts(batch, ER_VERDICT_REJECT);
+    er_batch_free(batch);
+    rig_fini(&r);
+}
+
 static void test_missing_topic(void **state) {
     (void)state;
     rig r;
@@ -497,6 +519,7 @@ int main(void) {
         cmocka_unit_test(test_too_old),
         cmocka_unit_test(test_broken_on_the_way),
         cmocka_unit_test(test_late_report),
+        cmocka_unit_test(test_compacted_topic),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
