@@ -244,22 +244,21 @@ static er_status elastic_prepare(const void *config, void *state, const er_batch
                : er_err_set(err, ER_E_DENIED, "sinks.%s.url is too long", s->name);
 }
 
-/* A parameter that the server does not know is no fault of the records. */
+/* Not every refusal is for the records: a proxy, or whatever else is behind the URL, must not make
+ * them be rejected. */
 static er_http_action elastic_action(const void *config, void *state, const er_http_response *res,
                                      er_http_action action) {
-    (void)config, (void)state;
-    er_str body = er_buf_str(&res->body);
-    static const char unknown[] = "unrecognized parameter";
-    bool is_ours = res->status == 400 && body.n > 0 &&
-                   memmem(body.p, body.n, unknown, sizeof unknown - 1) != NULL;
-    return is_ours ? ER_HTTP_DENIED : action;
+    (void)config;
+    elastic_state *s = state;
+    return action == ER_HTTP_REFUSED && !er_elastic_blames_records(res, &s->doc) ? ER_HTTP_DENIED
+                                                                                 : action;
 }
 
 static void elastic_say(const void *config, void *state, const er_http_response *res, er_buf *out) {
-    (void)config;
     elastic_state *s = state;
     er_elastic_say(res, &s->doc, out);
-    if (er_http_action_of(NULL, 0, res->status) == ER_HTTP_DENIED) {
+    er_http_action action = er_http_action_of(NULL, 0, res->status);
+    if (elastic_action(config, state, res, action) == ER_HTTP_DENIED) {
         er_buf_puts(out, res->body.len > 0 ? "; " : ": ");
         er_http_put_advice(res->status, s->name, out);
     }

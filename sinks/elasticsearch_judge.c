@@ -113,18 +113,34 @@ static char *describe(int64_t status, er_str type, er_str reason) {
     return owned;
 }
 
-void er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out) {
-    er_str body = er_str_trim(er_buf_str(&res->body));
-    char *text = er_str_dup(body); /* the parser may change it */
-    const er_json *error = NULL;
-    if (er_json_parse(doc, text, body.n, NULL) == ER_OK) {
-        error = er_json_get(doc->root, "error");
+/* Type and reason of the error that an answer is; "" when it is none. In memory of text and doc. */
+typedef struct whole_error {
+    char *text; /* owned */
+    er_str type, reason;
+} whole_error;
+
+static whole_error read_error(const er_http_response *res, er_json_doc *doc) {
+    whole_error e = {.text = er_str_dup(er_buf_str(&res->body))}; /* the parser may change it */
+    if (res->body.len > 0 && er_json_parse(doc, e.text, res->body.len, NULL) == ER_OK) {
+        const er_json *error = er_json_get(doc->root, "error");
+        e.type = er_json_get_str(error, "type");
+        e.reason = er_json_get_str(error, "reason");
     }
-    er_str type = er_json_get_str(error, "type");
-    er_str reason = er_json_get_str(error, "reason");
-    bool is_known = type.n + reason.n > 0;
-    put_reason(": ", type, is_known ? reason : body, out);
-    free(text);
+    return e;
+}
+
+bool er_elastic_blames_records(const er_http_response *res, er_json_doc *doc) {
+    whole_error e = read_error(res, doc);
+    bool blames = res->status == 400 && e.type.n > 0 && !has(e.reason, "unrecognized parameter");
+    free(e.text);
+    return blames;
+}
+
+void er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out) {
+    whole_error e = read_error(res, doc);
+    bool is_known = e.type.n + e.reason.n > 0;
+    put_reason(": ", e.type, is_known ? e.reason : er_str_trim(er_buf_str(&res->body)), out);
+    free(e.text);
 }
 
 static result judge_parsed(const er_json *item, er_str id) {

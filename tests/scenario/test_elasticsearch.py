@@ -208,14 +208,40 @@ def test_a_body_too_large_is_halved(fake, router, to):
     assert (ledger["delivered"], ledger["rejected"]) == (200, 1)
 
 
-def test_one_document_that_breaks_the_request(fake, router, to):
+def test_one_document_that_breaks_the_request(fake, router, elastic, to):
     """A server that refuses the whole for one: halved, until it is alone."""
-    fake.script('sink a bulk\nsink a poison "the poison" 400\nput bad.1 message="the poison"\nburst 63')
-    r = router(sinks={"es": to(f"{fake.sinks}/a")})
-    fake.wait("sink a accepted >= 63")
+    server = elastic(OPENSEARCH)
+    real = server.answer
+
+    def answer(method, path, body):
+        return (400, error("action_request_validation_exception")) if b"the poison" in body else real(
+            method, path, body)
+
+    server.answer = answer
+    fake.script('put bad.1 message="the poison"\nburst 63')
+    r = router(sinks={"es": to(server)})
+    server.wait(63)
     r.wait_metric(lambda v: v == 1, "sink_rejected_total", sink="es", reason="refused")
     assert r.stop() == 0
     assert r.sink_ledger("es")["delivered"] == 63
+
+
+@pytest.mark.parametrize("status, body", [
+    (400, "<html>\n<title>400 The plain HTTP request was sent to HTTPS port</title>"),
+    (400, '{"error":"no handler found for uri [/a/b/_bulk] and method [POST]"}'),
+    (400, '{"statusCode":400,"error":"Bad Request","message":"Request must contain a header."}'),
+    (409, ""), (411, ""), (422, "no"), (431, "")], ids=str)
+def test_what_stands_before_the_server_rejects_nothing(fake, router, to, status, body):
+    fake.script(f"sink a bulk\nsink a answer {status} body {json.dumps(body)} times 2\n"  # GET / and the first _bulk
+                "burst 20")
+    r = router(sinks={"es": to(f"{fake.sinks}/a")})
+    said = r.wait_log(DENIED)
+    shown = f": {body}; ".replace("\n", " ") if body else ": "
+    assert said["error"].endswith(f"from {fake.sinks}/a/_bulk{shown}check sinks.es.url")
+    fake.wait("sink a accepted >= 20")
+    assert r.stop() == 0
+    ledger = r.sink_ledger("es")
+    assert (ledger["delivered"], ledger["rejected"]) == (20, 0)
 
 
 # ---- addresses ----
