@@ -41,7 +41,8 @@ size_t er_log_struct_size(er_str json);
 /* ---- the answer ---- */
 
 /* What an answer that is not 2xx means, when its text says more than its status; else action. A
- * list of errors by entry makes it DELIVERED: er_log_judge will tell. */
+ * list of errors by entry makes it DELIVERED: er_log_judge will tell. Without the service's own
+ * words nothing is REFUSED. */
 er_http_action er_log_action(const er_http_response *res, er_http_action action);
 
 /* Judges each entry of an answer that er_log_action, or its status, made DELIVERED. Listed:

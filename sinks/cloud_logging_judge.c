@@ -95,6 +95,14 @@ static bool holds(er_str text, const char *part) {
 
 /* ---- the whole ---- */
 
+/* An error that is not worded as the service words its own: a proxy's page, another service. What
+ * was cut cannot be told, and is none. */
+static bool is_foreign(const answer *a, const er_http_response *res) {
+    er_str body = er_str_trim(er_buf_str(&res->body));
+    return a->root != NULL ? er_json_get_str(a->error, "status").n == 0
+                           : !er_str_starts(body, "{");
+}
+
 er_http_action er_log_action(const er_http_response *res, er_http_action action) {
     if (res->status < 400 || res->status == 401) {
         return action;
@@ -109,6 +117,8 @@ er_http_action er_log_action(const er_http_response *res, er_http_action action)
         action = ER_HTTP_SPLIT;
     } else if (res->status == 400 && er_str_eqc(name, "FAILED_PRECONDITION")) {
         action = ER_HTTP_DENIED; /* of the project, not of the entries */
+    } else if (action == ER_HTTP_REFUSED && is_foreign(&a, res)) {
+        action = ER_HTTP_DENIED; /* no entry must be rejected for it */
     }
     answer_fini(&a);
     return action;
@@ -127,6 +137,10 @@ void er_log_say(const er_http_response *res, er_buf *out) {
     put_line(name, out);
     er_buf_puts(out, message.n > 0 ? ": " : "");
     put_line(message, out);
+    bool is_refused = er_http_action_of(NULL, 0, res->status) == ER_HTTP_REFUSED;
+    er_buf_puts(out, is_refused && is_foreign(&a, res)
+                         ? "; not an answer of Cloud Logging: check url"
+                         : "");
     answer_fini(&a);
 }
 
@@ -225,7 +239,7 @@ er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err
     const er_json *errors = entry_errors(&a);
     if (errors != NULL) {
         status = judge_entries(errors, res, batch, err);
-    } else if (res->body.len > 0 && !er_json_is_object(a.root)) {
+    } else if (!er_json_is_object(a.root) || a.error != NULL) { /* success is {} */
         status = er_err_set(err, ER_E_DENIED, "%ld, but not an answer of Cloud Logging: check url",
                             res->status);
     } else {

@@ -184,7 +184,8 @@ def test_denied(fake, router, log, status, name, advice):
 
 def test_a_request_that_is_refused_whole(fake, router, log):
     """As when no entry of it was written: halved until the guilty one is alone."""
-    fake.script("sink a poison burst-pod-15 400\nburst 20")
+    said = json.dumps({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "bad"}})
+    fake.script(f"sink a poison burst-pod-15 400 {said}\nburst 20")
     r = router(sinks={"a": log("a", batch={"records": 20, "linger": "5s"})})
     wait_delivered(r, 19)
     line = r.wait_log("record rejected", sink="a")
@@ -382,7 +383,7 @@ def test_a_service_that_takes_no_token(fake, router, google, log):
     assert line["error"].endswith("; check sinks.a.auth")
     fake.wait("sink a requests >= 5")
     assert google.asked <= 1 + len(fake.requests("a")) / 2
-    fake.script("sink a answer 200")
+    fake.script("sink a answer 200 json {}")
     wait_delivered(r, 1)
 
 

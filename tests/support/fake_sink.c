@@ -166,13 +166,18 @@ static const fake_reply *next_queued(fake_sink *sink) {
 }
 
 static const fake_reply *choose(fake_received *r) {
-    static const fake_reply good = {.status = 200};
+    static char nothing[] = "{}"; /* which services that answer in JSON say */
+    static const fake_reply good = {.status = 200, .body = nothing, .body_n = 2};
     fake_sink *sink = r->sink;
     if (sink->max_body > 0 && r->body_n > sink->max_body) {
         return one_off(r, 413);
     }
     for (const fake_poison *poison = sink->poisons; poison != NULL; poison = poison->next) {
         if (memmem(r->body, r->body_n, poison->text, strlen(poison->text)) != NULL) {
+            if (poison->body != NULL) {
+                r->one_off.body = er_dup(poison->body);
+                r->one_off.body_n = strlen(poison->body);
+            }
             return one_off(r, poison->status);
         }
     }
@@ -286,7 +291,7 @@ static void discard(fake_conn *conn, fake_sink *sink) {
     count(conn, sink, records, conn->request.body_n);
     sink->accepted += records;
     conn->fake->sinks->accepted += records;
-    fake_conn_answer(conn, &(fake_head){.status = 200}, (er_str){0});
+    fake_conn_answer(conn, &(fake_head){.status = 200}, ER_STR("{}"));
 }
 
 void fake_sink_request(fake_conn *conn) {

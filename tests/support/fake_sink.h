@@ -23,6 +23,7 @@ typedef struct fake_reply {
 typedef struct fake_poison {
     struct fake_poison *next;
     char *text;
+    char *body; /* of the answer; NULL: none */
     int status;
 } fake_poison;
 

@@ -29,6 +29,7 @@ void fake_sink_clear(fake_sink *sink) {
         fake_poison *poison = sink->poisons;
         sink->poisons = poison->next;
         free(poison->text);
+        free(poison->body);
         free(poison);
     }
     if (sink->bulk != NULL) {
@@ -141,14 +142,20 @@ static er_status set_answer(fake_sink *sink, bool redirect, fake_words *words, e
     return status;
 }
 
+/* TEXT STATUS [BODY] */
 static er_status add_poison(fake_sink *sink, fake_words *words, er_err *err) {
     const fake_word *word = NULL;
+    const fake_word *body = NULL;
     int code = 0;
     er_status status = fake_words_take(words, "the text", &word, err);
     status = status == ER_OK ? take_status(words, &code, err) : status;
+    if (status == ER_OK && fake_words_left(words)) {
+        status = fake_words_take(words, "the body", &body, err);
+    }
     if (status == ER_OK) {
         fake_poison *poison = er_xcalloc(1, sizeof *poison);
         poison->text = er_str_dup(fake_word_str(word));
+        poison->body = body == NULL ? NULL : er_str_dup(fake_word_str(body));
         poison->status = code;
         poison->next = sink->poisons;
         sink->poisons = poison;

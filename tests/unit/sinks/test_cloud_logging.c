@@ -449,7 +449,9 @@ static void test_whole_answers(void **state) {
     (void)state;
     static const row rows[] = {
         {"200 OK\n{}", ER_OK, "DDD", ""},
-        {"200 OK\n", ER_OK, "DDD", ""},
+        {"200 OK\n", ER_E_DENIED, "...", "200, but not an answer of Cloud Logging: check url"},
+        {"200 OK\n{\"error\":{\"code\":400}}", ER_E_DENIED, "...",
+         "200, but not an answer of Cloud Logging: check url"},
         {"200 OK\n<html>Welcome</html>", ER_E_DENIED, "...",
          "200, but not an answer of Cloud Logging: check url"},
         {PLAIN("429 Too Many Requests", "429", "RESOURCE_EXHAUSTED", "Quota\\nexceeded"),
@@ -486,6 +488,15 @@ static void test_whole_answers(void **state) {
          "400 Bad Request from @: INVALID_ARGUMENT: Request payload size exceeds the limit: "
          "10485760 bytes."},
         {"413 X\n", ER_E_SPLIT, "...", "413 Content Too Large from @"},
+        /* what has not the service's own words is no proof against an entry */
+        {"400 Bad Request\n", ER_E_DENIED, "...",
+         "400 Bad Request from @; not an answer of Cloud Logging: check url"},
+        {"400 Bad Request\n<html>The plain HTTP request was sent to HTTPS port", ER_E_DENIED, "...",
+         "400 Bad Request from @: <html>The plain HTTP request was sent to HTTPS port; not an "
+         "answer of Cloud Logging: check url"},
+        {"422 X\n{\"error\":\"no\"}", ER_E_DENIED, "...",
+         "422 Unprocessable Content from @: {\"error\":\"no\"}; not an answer of Cloud Logging: "
+         "check url"},
     };
     expect_answers(rows, sizeof rows / sizeof rows[0], 3);
 }
@@ -561,7 +572,7 @@ static void test_a_cut_answer(void **state) {
     const char *whole = PARTIAL("400 Bad Request", "400", "INVALID_ARGUMENT", ERROR("1", "3", "b"));
     log_sink l;
     log_open(&l, NULL, PLACE);
-    for (size_t n = strcspn(whole, "\n") + 1; n < strlen(whole); n++) {
+    for (size_t n = strcspn(whole, "\n") + 2; n < strlen(whole); n++) {
         char *cut = er_str_dup((er_str){whole, n});
         char *answer = whole_answer(cut);
         loopback_reset(&l.lb, answer);
