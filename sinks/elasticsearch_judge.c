@@ -345,6 +345,25 @@ static void add(summary *s, const result *r) {
     *first = *first == NULL ? r->text : *first;
 }
 
+/* Whose results are missing cannot be told, so none counts. What is no result at all has come from
+ * something else, and its beginning tells from what. */
+static er_status not_understood(const er_elastic_judge *judge, er_str answer, size_t read,
+                                size_t len, bool has_end, er_err *err) {
+    er_buf text;
+    er_buf_init(&text, REASON_MAX + 512);
+    er_buf_putf(&text, "%zu results for %zu records%s", read, len,
+                has_end ? "" : ", without an end");
+    if (read == 0) {
+        put_reason(": ", (er_str){0}, er_str_trim(answer), &text);
+        er_buf_putf(&text, "; check sinks.%s.url", judge->name);
+    }
+    er_status status =
+        er_err_set(err, ER_E_UNAVAILABLE, "the answer to _bulk is not understood: %s",
+                   er_buf_cstr(&text));
+    er_buf_fini(&text);
+    return status;
+}
+
 er_status er_elastic_judge_items(const er_elastic_judge *judge, char *text, size_t n, bool was_cut,
                                  er_batch *batch, er_err *err) {
     size_t len = er_batch_len(batch);
@@ -355,10 +374,7 @@ er_status er_elastic_judge_items(const er_elastic_judge *judge, char *text, size
         n > 0 && find_items(&c) ? read_items(judge->doc, &c, batch, results, &has_end) : 0;
     er_status status;
     if (was_cut ? read == 0 : read < len || !has_end) {
-        /* Whose results are missing cannot be told, so none counts. */
-        status = er_err_set(err, ER_E_UNAVAILABLE,
-                            "the answer to _bulk is not understood: %zu results for %zu records%s",
-                            read, len, has_end ? "" : ", without an end");
+        status = not_understood(judge, (er_str){text, n}, read, len, has_end, err);
     } else {
         summary s = {0};
         for (size_t i = 0; i < read; i++) {

@@ -401,7 +401,12 @@ static void test_answers_to_the_whole_request(void **state) {
         {"502 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, "/_bulk: <html>  </html>",
          "<html>\r\n</html>"},
         {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
-         "the answer to _bulk is not understood: 0 results for 1 records, without an end"},
+         "the answer to _bulk is not understood: 0 results for 1 records, without an end; check "
+         "sinks.hook.url"},
+        {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
+         "the answer to _bulk is not understood: 0 results for 1 records, without an end: "
+         "<html> Log in</html>; check sinks.hook.url",
+         "<html>\nLog in</html>\n"},
     };
     loopback lb;
     loopback_start(&lb, "");
