@@ -74,6 +74,7 @@ typedef struct setup {
     const char *name; /* of the sink */
     er_http_caller *caller;
     er_http_response res;
+    long root_status; /* of GET / */
     er_buf own_name; /* of template and policy */
     er_buf path, body;
 } setup;
@@ -177,10 +178,6 @@ static er_status make_policy(setup *s, const er_elastic_server *server,
     long code = s->res.status;
     if (code == 400 || code == 405 || code == 410 || code == 501) {
         *policies = ER_ELASTIC_NO_POLICY;
-        ER_LOG(ER_LOG_WARNING, "elasticsearch",
-               "the server has no policies for indices, lifecycle is left out",
-               ER_LS("sink", s->name), ER_LS("product", er_elastic_product_name(server->product)),
-               ER_LS("version", server->version));
         return ER_OK;
     }
     if (code != 404) {
@@ -264,6 +261,7 @@ static er_status detect(setup *s, er_elastic_server *server, er_err *err) {
     if (status != ER_OK) {
         return status;
     }
+    s->root_status = s->res.status;
     *server = (er_elastic_server){0};
     if (succeeded(s)) {
         er_elastic_server_read(s->res.body.p, s->res.body.len, server);
@@ -274,19 +272,30 @@ static er_status detect(setup *s, er_elastic_server *server, er_err *err) {
                           "works",
                           server->version);
     }
+    return ER_OK;
+}
+
+/* Once, when everything is in its place: open is called again until then. */
+static void say_connected(const setup *s, const er_elastic_server *server, bool lacks_policies) {
     if (server->product == ER_ELASTIC_UNKNOWN) {
         ER_LOG(ER_LOG_INFO, "elasticsearch",
                "the server does not say what it is (privilege monitor); it is taken as it comes",
-               ER_LS("sink", s->name), ER_LI("status", s->res.status));
+               ER_LS("sink", s->name), ER_LI("status", s->root_status));
     } else {
         ER_LOG(ER_LOG_INFO, "elasticsearch", "connected", ER_LS("sink", s->name),
                ER_LS("product", er_elastic_product_name(server->product)),
                ER_LS("version", server->version));
     }
-    return ER_OK;
+    if (lacks_policies) {
+        ER_LOG(ER_LOG_WARNING, "elasticsearch",
+               "the server has no policies for indices, lifecycle is left out",
+               ER_LS("sink", s->name), ER_LS("product", er_elastic_product_name(server->product)),
+               ER_LS("version", server->version));
+    }
 }
 
-static er_status create_missing(setup *s, const er_elastic_server *server, er_err *err) {
+static er_status create_missing(setup *s, const er_elastic_server *server, bool *lacks_policies,
+                                er_err *err) {
     er_elastic_policies policies = ER_ELASTIC_NO_POLICY;
     er_status status = ER_OK;
     if (er_elastic_has_lifecycle(s->config)) {
@@ -296,6 +305,7 @@ static er_status create_missing(setup *s, const er_elastic_server *server, er_er
                               "Elasticsearch or OpenSearch; grant the cluster privilege monitor");
         }
         status = make_policy(s, server, &policies, err);
+        *lacks_policies = policies == ER_ELASTIC_NO_POLICY;
     }
     status = status == ER_OK ? make_template(s, policies, err) : status;
     return status == ER_OK && s->config->alias[0] != '\0' ? make_alias(s, err) : status;
@@ -306,8 +316,12 @@ er_status er_elastic_open(const er_elastic_config *config, const char *name, er_
     setup s;
     setup_init(&s, config, name, caller);
     er_status status = detect(&s, server, err);
+    bool lacks_policies = false;
     if (status == ER_OK && config->setup) {
-        status = create_missing(&s, server, err);
+        status = create_missing(&s, server, &lacks_policies, err);
+    }
+    if (status == ER_OK) {
+        say_connected(&s, server, lacks_policies);
     }
     setup_fini(&s);
     return status;

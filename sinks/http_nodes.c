@@ -61,19 +61,26 @@ bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *ur
     int64_t rest = (int64_t)REST_MS << doublings;
     node->rest = er_deadline_in(rest < REST_MAX_MS ? rest : REST_MAX_MS);
     node->failures++;
-    bool others = false;
+    bool others = false; /* that may serve */
     for (size_t i = 0; i < nodes->n; i++) {
         others = others || (i != nodes->at && !rests(&nodes->v[i]));
     }
     if (node->failures == 1 && nodes->n > 1) {
-        ER_LOG(ER_LOG_WARNING, "sink", "one of the URLs does not serve, the others are used",
+        ER_LOG(ER_LOG_WARNING, "sink",
+               others ? "one of the URLs does not serve, the others are used"
+                      : "one of the URLs does not serve, like all the others",
                ER_LS("url", url), ER_LS("sink", sink), ER_LS("error", err == NULL ? "" : err->msg));
     }
     return others;
 }
 
-void er_http_nodes_worked(er_http_nodes *nodes) {
-    nodes->v[nodes->at].failures = 0;
+void er_http_nodes_worked(er_http_nodes *nodes, const char *sink, const char *url) {
+    er_http_node *node = &nodes->v[nodes->at];
+    if (node->failures > 0 && nodes->n > 1) {
+        ER_LOG(ER_LOG_INFO, "sink", "one of the URLs serves again", ER_LS("url", url),
+               ER_LS("sink", sink));
+    }
+    node->failures = 0;
 }
 
 bool er_http_nodes_refresh(er_http_nodes *nodes) {

@@ -36,7 +36,8 @@ er_http_node *er_http_nodes_next(er_http_nodes *nodes);
  * at once. */
 bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url,
                           const er_err *err);
-void er_http_nodes_worked(er_http_nodes *nodes);
+/* The one in use has answered; logged when it had not before. */
+void er_http_nodes_worked(er_http_nodes *nodes, const char *sink, const char *url);
 /* Reads all URLs again that are in files; true when one is new. */
 bool er_http_nodes_refresh(er_http_nodes *nodes);
 

@@ -686,7 +686,7 @@ static er_status ask(http_sink *sink, const http_content *content, er_http_respo
         er_status status = ask_node(sink, content, res, err);
         bool is_down = status == ER_OK && res->status >= 502 && res->status <= 504;
         if (status == ER_OK && !is_down) {
-            er_http_nodes_worked(&sink->nodes);
+            er_http_nodes_worked(&sink->nodes, sink->env.name, er_buf_cstr(&sink->where));
             return status;
         }
         if (status != ER_E_UNAVAILABLE && !is_down) {

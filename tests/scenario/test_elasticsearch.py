@@ -262,8 +262,16 @@ def test_failover(fake, router, elastic, to):
     up.answers["POST", "/_bulk"] = (503, {})
     fake.script("burst 100 prefix more")
     down.wait(100)
+    r.wait_log("one of the URLs serves again", url=f"{down.url}/_bulk")
     assert r.stop() == 0
     assert r.sink_ledger("es")["delivered"] == 200
+
+
+def test_all_addresses_fail(fake, router, to):
+    fake.script("put a.1")
+    r = router(sinks={"es": to("http://127.0.0.1:1", "http://127.0.0.1:2")})
+    r.wait_log("one of the URLs does not serve, the others are used", url="http://127.0.0.1:1/")
+    r.wait_log("one of the URLs does not serve, like all the others", url="http://127.0.0.1:2/")
 
 
 # ---- credentials ----
@@ -471,6 +479,7 @@ def test_setup_without_the_privilege(fake, router, elastic, to, method, path, wh
     with server.changed:
         server.answers.clear()
     server.wait(5)
+    assert len(r.logged("connected")) == 1
 
 
 def test_setup_waits_for_a_server_that_comes_later(fake, router, elastic, to):

@@ -32,7 +32,7 @@ static void test_in_turn(void **state) {
     setting_init(&s, 2);
     for (int i = 0; i < 6; i++) {
         expect_next(&s, texts[i % 3]);
-        er_http_nodes_worked(&s.nodes);
+        er_http_nodes_worked(&s.nodes, "a", "http://x");
     }
     er_http_nodes_fini(&s.nodes);
 }
@@ -77,7 +77,7 @@ static void test_rests_grow_until_it_works(void **state) {
     }
     s.nodes.at = 1;
     expect_next(&s, "http://a");
-    er_http_nodes_worked(&s.nodes);
+    er_http_nodes_worked(&s.nodes, "a", "http://x");
     expect_next(&s, "http://b");
     expect_next(&s, "http://a");
     assert_true(goes_down(&s));
