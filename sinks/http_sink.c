@@ -14,6 +14,7 @@
 #define BODY_KEEP   (1u << 20) /* memory kept between requests */
 #define URL_MAX     8192
 #define EXCERPT_MAX 200
+#define SECRET_MIN  8 /* bytes of what is looked for in answers */
 
 struct er_http_caller {
     const er_http_profile *profile;
@@ -653,6 +654,41 @@ static bool refresh_secrets(http_sink *sink) {
     return is_new;
 }
 
+/* Overwrites secret, wherever it stands in the answer. Shorter ones are no secrets, and would hide
+ * what the peer says. */
+static void hide(er_str secret, er_buf *answer) {
+    if (secret.n < SECRET_MIN) {
+        return;
+    }
+    char *at = answer->p;
+    char *end = answer->p + answer->len;
+    while (at != end && (at = memmem(at, (size_t)(end - at), secret.p, secret.n)) != NULL) {
+        memset(at, '*', secret.n);
+        at += secret.n;
+    }
+}
+
+/* Of what peers say, some of it gets into logs; and some of them say what they were sent. */
+static void hide_secrets(const http_sink *sink, const er_http_request *req, er_buf *answer) {
+    const char *auth = er_auth_header(&sink->auth_settings);
+    for (size_t i = 0; i < req->headers_n && answer->len > 0; i++) {
+        er_str name = er_str_of(req->headers[i].name);
+        er_str value = req->headers[i].value;
+        if (auth != NULL && er_str_ieqc(name, auth)) {
+            const char *blank = value.n == 0 ? NULL : memrchr(value.p, ' ', value.n);
+            size_t scheme = blank == NULL ? 0 : (size_t)(blank + 1 - value.p);
+            hide((er_str){value.p + scheme, value.n - scheme}, answer);
+        } else if (er_http_sink_has_header(sink->config, req->headers[i].name)) {
+            hide(value, answer);
+        }
+    }
+    const char *host = strstr(req->url, "://");
+    const char *path = host == NULL ? NULL : strchr(host + 3, '/');
+    if (path != NULL && !sink->nodes.v[sink->nodes.at].is_literal && answer->len > 0) {
+        hide((er_str){path, strcspn(path, "?#")}, answer);
+    }
+}
+
 /* One exchange. */
 static er_status exchange(http_sink *sink, const http_content *content, er_http_response *res,
                           er_err *err) {
@@ -665,7 +701,11 @@ static er_status exchange(http_sink *sink, const http_content *content, er_http_
     int64_t start = er_mono_ns();
     status = er_http_do(sink->client, &req, res, err);
     er_histogram_observe(sink->duration, (double)(er_mono_ns() - start) / 1e9);
-    return status == ER_OK ? ER_OK : no_answer(sink, res, status, err);
+    if (status != ER_OK) {
+        return no_answer(sink, res, status, err);
+    }
+    hide_secrets(sink, &req, &res->body);
+    return ER_OK;
 }
 
 /* At one address; once more when a credential turns out to be old. */

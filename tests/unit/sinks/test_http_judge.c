@@ -201,6 +201,37 @@ static int64_t retry_after_of(fixture *f, loopback *lb, const char *answer) {
     return o.err.retry_after_ms;
 }
 
+/* Some peers say what they were sent: that gets into logs, our secrets must not. */
+static void test_secrets_in_answers(void **state) {
+    (void)state;
+    static const struct {
+        const char *yaml, *said, *shown;
+    } all[] = {
+        {"auth: {bearer: a-bearer-token}\n", "Bearer a-bearer-token, a-bearer-token",
+         "Bearer **************, **************"},
+        {"auth: {basic: {username: u, password: p-ss-word}}\n",
+         "Authorization: Basic dTpwLXNzLXdvcmQ=", "Authorization: Basic ****************"},
+        {"headers: {X-Key: another-secret, X-Short: no}\n", "[another-secret] no",
+         "[**************] no"},
+        {"headers: {X-Key: another-secret}\n", "another-secre", "another-secre"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char answer[256];
+        (void)snprintf(answer, sizeof answer, "HTTP/1.1 400 X\r\nContent-Length: %zu\r\n\r\n%s",
+                       strlen(all[i].said), all[i].said);
+        loopback lb;
+        loopback_start(&lb, answer);
+        fixture f;
+        hook_init(&f, &lb, all[i].yaml);
+        outcome o = deliver_n(&f, 1);
+        const char *said = strstr(o.err.msg, "/hook: ");
+        assert_non_null(said);
+        assert_string_equal(said + 7, all[i].shown);
+        fixture_fini(&f);
+        loopback_stop(&lb);
+    }
+}
+
 static void test_retry_after(void **state) {
     (void)state;
     loopback lb;
@@ -422,6 +453,12 @@ static void test_a_url_that_is_a_secret(void **state) {
     (void)snprintf(want, sizeof want,
                    "401 Unauthorized from http://127.0.0.1:%d/***: check sinks.hook.auth", lb.port);
     assert_string_equal(o.err.msg, want);
+    loopback_reset(&lb, "HTTP/1.1 400 X\r\nContent-Length: 29\r\n\r\nCannot POST /services/T0/new.");
+    o = deliver_n(&f, 1);
+    (void)snprintf(want, sizeof want,
+                   "400 Bad Request from http://127.0.0.1:%d/***: Cannot POST ****************.",
+                   lb.port);
+    assert_string_equal(o.err.msg, want);
     fixture_fini(&f);
     loopback_stop(&lb);
     (void)unlink(secret.path);
@@ -501,6 +538,7 @@ int main(void) {
         cmocka_unit_test(test_every_status_with_several_records),
         cmocka_unit_test(test_errors_for_people),
         cmocka_unit_test(test_long_answers_are_cut_in_errors),
+        cmocka_unit_test(test_secrets_in_answers),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_a_peer_that_hangs_up),
         cmocka_unit_test(test_a_peer_that_is_silent),
