@@ -322,7 +322,10 @@ static const er_field elastic_rows[] = {
      .check = er_elastic_check_name,
      .offset = offsetof(er_elastic_config, data_stream),
      .max = 255,
-     .help = "The data stream that records go to, such as logs-k8s.events-default."},
+     .help =
+         "The data stream that records go to, such as logs-k8s.events-default. A template for it "
+         "must be there (setup makes one): without, OpenSearch, and Elasticsearch before 8.13, "
+         "make an ordinary index of that name."},
     {.key = "layout",
      .type = ER_FIELD_ENUM,
      .choices = "record|ecs",
