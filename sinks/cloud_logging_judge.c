@@ -99,8 +99,7 @@ static bool holds(er_str text, const char *part) {
  * was cut cannot be told, and is none. */
 static bool is_foreign(const answer *a, const er_http_response *res) {
     er_str body = er_str_trim(er_buf_str(&res->body));
-    return a->root != NULL ? er_json_get_str(a->error, "status").n == 0
-                           : !er_str_starts(body, "{");
+    return a->root != NULL ? er_json_get_str(a->error, "status").n == 0 : !er_str_starts(body, "{");
 }
 
 er_http_action er_log_action(const er_http_response *res, er_http_action action) {

@@ -97,10 +97,14 @@ static void put_line(er_str text, size_t max, er_buf *out) {
 
 /* "type: reason", each of which may be missing, behind a separator. */
 static void put_reason(const char *separator, er_str type, er_str reason, er_buf *out) {
-    er_buf_puts(out, type.n > 0 ? separator : "");
-    put_line(type, TYPE_MAX, out);
-    er_buf_puts(out, reason.n > 0 ? ": " : "");
-    put_line(reason, REASON_MAX, out);
+    if (type.n > 0) {
+        er_buf_puts(out, separator);
+        put_line(type, TYPE_MAX, out);
+    }
+    if (reason.n > 0) {
+        er_buf_puts(out, ": ");
+        put_line(reason, REASON_MAX, out);
+    }
 }
 
 static char *describe(int64_t status, er_str type, er_str reason) {
@@ -357,9 +361,8 @@ static er_status not_understood(const er_elastic_judge *judge, er_str answer, si
         put_reason(": ", (er_str){0}, er_str_trim(answer), &text);
         er_buf_putf(&text, "; check sinks.%s.url", judge->name);
     }
-    er_status status =
-        er_err_set(err, ER_E_UNAVAILABLE, "the answer to _bulk is not understood: %s",
-                   er_buf_cstr(&text));
+    er_status status = er_err_set(err, ER_E_UNAVAILABLE,
+                                  "the answer to _bulk is not understood: %s", er_buf_cstr(&text));
     er_buf_fini(&text);
     return status;
 }

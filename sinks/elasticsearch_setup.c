@@ -75,7 +75,7 @@ typedef struct setup {
     er_http_caller *caller;
     er_http_response res;
     long root_status; /* of GET / */
-    er_buf own_name; /* of template and policy */
+    er_buf own_name;  /* of template and policy */
     er_buf path, body;
 } setup;
 

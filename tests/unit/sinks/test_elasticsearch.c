@@ -351,85 +351,87 @@ typedef struct whole {
     const char *body;   /* NULL: none */
 } whole;
 
+static const whole whole_answers[] = {
+    {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
+    {"503 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
+    {"413 X\r\n", ER_OK, ER_VERDICT_REJECT, ""},
+    /* what has not the server's own words is no proof against a record */
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: <title>400 The plain HTTP request was sent to HTTPS port</title>; check "
+     "sinks.hook.url",
+     "<title>400 The plain HTTP request was sent to HTTPS port</title>"},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: {\"error\":\"no handler found for uri [/a/b/_bulk] and method [POST]\"}; check "
+     "sinks.hook.url",
+     "{\"error\":\"no handler found for uri [/a/b/_bulk] and method [POST]\"}"},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: illegal_argument_exception: request [/_bulk] contains unrecognized parameter: "
+     "[x]; check sinks.hook.url",
+     "{\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":\"request [/_bulk] contains "
+     "unrecognized parameter: [x]\"}}"},
+    {"409 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: a_b: c; check sinks.hook.url",
+     "{\"error\":{\"type\":\"a_b\",\"reason\":\"c\"}}"},
+    {"411 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"422 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"431 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"401 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.auth"},
+    {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.auth"},
+    {"404 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"405 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
+    {"406 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
+    {"501 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
+    {"302 X\r\nLocation: http://x/\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
+    {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: security_exception: action [indices:data/write/bulk] is unauthorized; check "
+     "sinks.hook.auth",
+     "{\"error\":{\"type\":\"security_exception\",\"reason\":\"action "
+     "[indices:data/write/bulk] is unauthorized\"},\"status\":403}"},
+    {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: {\"message\": \"no\"}; check sinks.hook.auth", "{\"message\": \"no\"}\r\n"},
+    {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
+     "/_bulk: rejected_execution_exception: too much",
+     "{\"error\":{\"type\":\"rejected_execution_exception\",\"reason\":\"too much\"}}"},
+    {"400 X\r\n", ER_OK, ER_VERDICT_REJECT,
+     "/_bulk: action_request_validation_exception: too  long",
+     "{\"error\":{\"type\":\"action_request_validation_exception\","
+     "\"reason\":\"too \\nlong\"}}"},
+    {"502 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, "/_bulk: <html>  </html>",
+     "<html>\r\n</html>"},
+    {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
+     "the answer to _bulk is not understood: 0 results for 1 records, without an end; check "
+     "sinks.hook.url"},
+    {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
+     "the answer to _bulk is not understood: 0 results for 1 records, without an end: "
+     "<html> Log in</html>; check sinks.hook.url",
+     "<html>\nLog in</html>\n"},
+};
+
 static void test_answers_to_the_whole_request(void **state) {
     (void)state;
-    static const whole all[] = {
-        {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
-        {"503 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
-        {"413 X\r\n", ER_OK, ER_VERDICT_REJECT, ""},
-        /* what has not the server's own words is no proof against a record */
-        {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
-         "/_bulk: <title>400 The plain HTTP request was sent to HTTPS port</title>; check "
-         "sinks.hook.url",
-         "<title>400 The plain HTTP request was sent to HTTPS port</title>"},
-        {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
-         "/_bulk: {\"error\":\"no handler found for uri [/a/b/_bulk] and method [POST]\"}; check "
-         "sinks.hook.url",
-         "{\"error\":\"no handler found for uri [/a/b/_bulk] and method [POST]\"}"},
-        {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
-         "/_bulk: illegal_argument_exception: request [/_bulk] contains unrecognized parameter: "
-         "[x]; check sinks.hook.url",
-         "{\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":\"request [/_bulk] contains "
-         "unrecognized parameter: [x]\"}}"},
-        {"409 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: a_b: c; check sinks.hook.url",
-         "{\"error\":{\"type\":\"a_b\",\"reason\":\"c\"}}"},
-        {"411 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"422 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"431 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"401 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.auth"},
-        {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.auth"},
-        {"404 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"405 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, "/_bulk: check sinks.hook.url"},
-        {"406 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
-        {"501 X\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
-        {"302 X\r\nLocation: http://x/\r\n", ER_E_DENIED, ER_VERDICT_NONE, ""},
-        {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
-         "/_bulk: security_exception: action [indices:data/write/bulk] is unauthorized; check "
-         "sinks.hook.auth",
-         "{\"error\":{\"type\":\"security_exception\",\"reason\":\"action "
-         "[indices:data/write/bulk] is unauthorized\"},\"status\":403}"},
-        {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
-         "/_bulk: {\"message\": \"no\"}; check sinks.hook.auth", "{\"message\": \"no\"}\r\n"},
-        {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
-         "/_bulk: rejected_execution_exception: too much",
-         "{\"error\":{\"type\":\"rejected_execution_exception\",\"reason\":\"too much\"}}"},
-        {"400 X\r\n", ER_OK, ER_VERDICT_REJECT,
-         "/_bulk: action_request_validation_exception: too  long",
-         "{\"error\":{\"type\":\"action_request_validation_exception\","
-         "\"reason\":\"too \\nlong\"}}"},
-        {"502 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, "/_bulk: <html>  </html>",
-         "<html>\r\n</html>"},
-        {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
-         "the answer to _bulk is not understood: 0 results for 1 records, without an end; check "
-         "sinks.hook.url"},
-        {"200 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
-         "the answer to _bulk is not understood: 0 results for 1 records, without an end: "
-         "<html> Log in</html>; check sinks.hook.url",
-         "<html>\nLog in</html>\n"},
-    };
     loopback lb;
     loopback_start(&lb, "");
     char text[256];
     (void)snprintf(text, sizeof text, "{url: \"http://127.0.0.1:%d\", index: a}\n", lb.port);
     fixture f;
     fixture_init(&f, &er_elasticsearch_sink, text);
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        const char *body = all[i].body == NULL ? "" : all[i].body;
+    for (size_t i = 0; i < sizeof whole_answers / sizeof whole_answers[0]; i++) {
+        const char *body = whole_answers[i].body == NULL ? "" : whole_answers[i].body;
         char answer[512];
         (void)snprintf(answer, sizeof answer, "HTTP/1.1 %sContent-Length: %zu\r\n\r\n%s",
-                       all[i].answer, strlen(body), body);
+                       whole_answers[i].answer, strlen(body), body);
         loopback_reset(&lb, answer);
         er_batch *batch = batch_of(&f, 1);
         er_err err = {0};
         er_status status = f.type->deliver(f.self, batch, &err);
         const char *told = batch->v[0].text == NULL ? err.msg : batch->v[0].text;
-        size_t n = strlen(all[i].text);
+        size_t n = strlen(whole_answers[i].text);
         size_t len = strlen(told);
-        if (status != all[i].status || er_batch_verdict(batch, 0) != all[i].verdict || len < n ||
-            strcmp(told + len - n, all[i].text) != 0) {
-            fail_msg("%s: %d, %d, %s", all[i].answer, (int)status, (int)er_batch_verdict(batch, 0),
-                     told);
+        if (status != whole_answers[i].status ||
+            er_batch_verdict(batch, 0) != whole_answers[i].verdict || len < n ||
+            strcmp(told + len - n, whole_answers[i].text) != 0) {
+            fail_msg("%s: %d, %d, %s", whole_answers[i].answer, (int)status,
+                     (int)er_batch_verdict(batch, 0), told);
         }
         er_batch_free(batch);
     }

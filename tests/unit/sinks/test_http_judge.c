@@ -453,7 +453,8 @@ static void test_a_url_that_is_a_secret(void **state) {
     (void)snprintf(want, sizeof want,
                    "401 Unauthorized from http://127.0.0.1:%d/***: check sinks.hook.auth", lb.port);
     assert_string_equal(o.err.msg, want);
-    loopback_reset(&lb, "HTTP/1.1 400 X\r\nContent-Length: 29\r\n\r\nCannot POST /services/T0/new.");
+    loopback_reset(&lb,
+                   "HTTP/1.1 400 X\r\nContent-Length: 29\r\n\r\nCannot POST /services/T0/new.");
     o = deliver_n(&f, 1);
     (void)snprintf(want, sizeof want,
                    "400 Bad Request from http://127.0.0.1:%d/***: Cannot POST ****************.",
