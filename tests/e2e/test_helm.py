@@ -143,6 +143,25 @@ def test_profiles_name_what_is_missing(helm4):
         assert code == 1 and key in said
 
 
+def notes(one, tmp_path, values):
+    """What Helm says at the end of an installation with these values."""
+    out, _ = one.insist("install", "demo", CHART, "-n", "monitoring", "--dry-run=client", "-f", values_file(tmp_path, values))
+    return out.partition("\nNOTES:\n")[2]
+
+
+HOOK = {"type": "webhook", "url": "https://hook.example.com/"}
+
+
+@pytest.mark.parametrize("values, said", [
+    ({}, "NO REGISTRY: the image is eventrouter:0.1.0,"),
+    ({"image": {"registry": "registry.example.com"}}, None),
+    ({"global": {"imageRegistry": "registry.example.com"}}, None),
+])
+def test_notes_on_the_image(helm4, tmp_path, values, said):
+    found = notes(helm4, tmp_path, values)
+    assert (said or "") in found and ("NO REGISTRY" in found) == bool(said)
+
+
 TEXTS = ["re:^a\tb \"q\" \\d+ \u00e9 \U0001F600 {{ no }}$", "1.2", "true", "null", "~", "2001-01-01", "!x", "*y",
          "&z", "- a", "0x1F", "1e3", "12_3", "y", "no", ".5", " lead", "trail ", "many\nlines\n", "# no: yes",
          " ".join(30 * ["fold"])]
@@ -284,6 +303,8 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
     tools.mkdir()
     (tools / "helm").symlink_to(helm4.program)
     (tools / "kubectl").symlink_to(os.path.join(os.path.dirname(kube.programs()), "kubectl"))
+    assert re.findall(r"^\$ skopeo .*", text, re.MULTILINE) == re.findall(
+        r"^\$ skopeo .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE) != []
     blocks = re.findall(r"^```(sh|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for name, block in re.findall(r"`([a-z]+\.yaml)`[^`]*:\n\n```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(block)
@@ -292,6 +313,7 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
     for script in scripts:
         done = subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False, env={
             **helm4.env, "PATH": f"{tools}:/usr/bin:/bin", "TOKEN": "t",
+            "REGISTRY": "registry.example.com/tools",
             "KUBECONFIG": os.path.join(cluster.folder, "admin.kubeconfig")})
         assert done.returncode == 0, (script, done.stderr)
     left = cluster.kubectl("-n", "eventrouter", "get", "all,pvc,configmaps,clusterroles", "-o", "name",

@@ -45,7 +45,7 @@ def environment(tmp_path, fake):
 
 def test_blocks_are_what_this_test_knows():
     fences = re.findall(r"^```(.*)$", TEXT, re.MULTILINE)
-    assert set(fences) == {"sh", "yaml", ""} and len(blocks("yaml")) == 3
+    assert set(fences) == {"sh", "yaml", "console", ""} and len(blocks("yaml")) == 3
     # tests/e2e/test_helm.py runs what begins with helm
     known = [line for line in sh_lines() if line.split()[0] in ("./dev", "eventrouter", "helm")
              or line.startswith("PATH=")]
