@@ -162,6 +162,27 @@ def test_notes_on_the_image(helm4, tmp_path, values, said):
     assert (said or "") in found and ("NO REGISTRY" in found) == bool(said)
 
 
+RULES = [{"ports": [{"port": 443}]}]
+
+
+@pytest.mark.parametrize("egress, sinks, said", [
+    ({}, {"a": HOOK, "out": {"type": "stdout"}}, {"NO WAY OUT: networkPolicy.egress.rules is empty, so nothing will be delivered to a."}),
+    ({"rules": RULES}, {"a": HOOK}, set()),
+    ({}, {"out": {"type": "stdout"}}, set()),
+    ({"rules": RULES}, {"gcl": {"type": "cloudLogging"}}, {"NO TOKENS: the network policy keeps gcl from the metadata server,"}),
+    ({"rules": RULES, "gkeMetadata": True}, {"gcl": {"type": "cloudLogging"}}, set()),
+])
+def test_egress(helm4, tmp_path, egress, sinks, said):
+    """It works alone, and Helm says whom it keeps from delivering."""
+    values = {"config": {"sinks": sinks}, "networkPolicy": {"egress": {"enabled": True, **egress}}}
+    policy = helm4.objects("-f", values_file(tmp_path, values))["NetworkPolicy", "demo-eventrouter"]["spec"]
+    assert policy["policyTypes"] == ["Egress"] and "ingress" not in policy
+    assert policy["egress"][-1:] == RULES or "rules" not in egress
+    found = notes(helm4, tmp_path, values)
+    assert all(line in found for line in said)
+    assert len(re.findall("^NO (?:WAY OUT|TOKENS):", found, re.MULTILINE)) == len(said)
+
+
 TEXTS = ["re:^a\tb \"q\" \\d+ \u00e9 \U0001F600 {{ no }}$", "1.2", "true", "null", "~", "2001-01-01", "!x", "*y",
          "&z", "- a", "0x1F", "1e3", "12_3", "y", "no", ".5", " lead", "trail ", "many\nlines\n", "# no: yes",
          " ".join(30 * ["fold"])]
