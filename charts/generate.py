@@ -71,7 +71,7 @@ def plain(node):
         made.update(variants(kinds))
     elif [kind.get("type") for kind in kinds] == ["string", "array"]:
         del made["oneOf"]
-        made.update({**kinds[1], "type": ["string", "array"]})
+        made.update({**kinds[0], **kinds[1], "type": ["string", "array"]})
     if node.get("$ref") == "#/$defs/secret":
         made["$ref"] = "#/$defs/secretReference"
     each = node.get("additionalProperties")
@@ -82,6 +82,22 @@ def plain(node):
         del made["enum"]
         made["anyOf"] = [{"enum": [item for item in node["enum"] if isinstance(item, str)]},
                          {"enum": numbers}]
+    return made
+
+
+def chosen_by_type(defs):
+    """What may have several types, so that a message says what is wrong with the one that was found and not that
+    nothing fits. Where the type itself is wrong the item of an enum, which both validators show, says what to do."""
+    _, *references = defs["secret"]["oneOf"]
+    reference = {"type": "object", "additionalProperties": False, "minProperties": 1, "maxProperties": 1,
+                 "properties": {key: value for kind in references for key, value in kind["properties"].items()}}
+    made = {name: {"if": {"type": "string"}, "then": defs[name]["oneOf"][0], "else": reference}
+            for name in ("secret", "url")}
+    made["secretReference"] = {"if": {"type": "string"}, "then": {"enum": [
+        "{file: PATH} or {env: NAME}, and never the secret itself, which everybody could read in the ConfigMap"]},
+        "else": reference}
+    made["duration"] = {"if": {"type": "number"}, "then": {"enum": [0, "a text with its unit, such as 90s, 5m or 500ms"]},
+                        "else": {"type": "string", "pattern": defs["duration"]["pattern"]}}
     return made
 
 
@@ -98,8 +114,7 @@ def config_part():
     defs = whole.pop("$defs")
     for key in ("$schema", "$id", "title", "required"):
         del whole[key]  # required: sinks, and the chart has one where there is none
-    references = [kind for kind in defs["secret"]["oneOf"] if kind["type"] == "object"]
-    defs["secretReference"] = {"oneOf": references}
+    defs.update(chosen_by_type(defs))
     return plain(whole), defs
 
 

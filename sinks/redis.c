@@ -366,7 +366,9 @@ static const er_field redis_rows[] = {
     {.key = "password",
      .type = ER_FIELD_SECRET,
      .offset = C(password),
-     .help = "For AUTH. Read again for each new connection, so that a corrected file is enough."},
+     .help =
+         "For AUTH. Read again for each new connection: a corrected file is taken up at the next "
+         "attempt, at most retry.max later."},
     {.key = "db",
      .type = ER_FIELD_INT,
      .max = 1000000,

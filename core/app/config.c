@@ -88,8 +88,10 @@ static const er_field rows[] = {
      .type = ER_FIELD_STRING,
      .offset = C(cluster),
      .max = 253,
-     .help = "The cluster's name in records. Default: GKE's metadata server when in-cluster, else "
-             "the uid of namespace kube-system."},
+     .help =
+         "The cluster's name in records. Left out: GKE's name of the cluster (in a pod), else the "
+         "uid of namespace kube-system where the router may read it, else a checksum of the "
+         "API server's address and CA."},
     {.key = "log",
      .type = ER_FIELD_STRUCT,
      .rows = log_rows,

@@ -64,7 +64,7 @@ struct er_field {
     size_t offset;       /* offsetof the target in the struct the rows describe */
     const char *def;     /* default, as text in YAML form; NULL: "", 0, false, the first choice */
     int64_t min, max;    /* both 0: 0 to INT64_MAX. STRING: bytes; STRINGS, LIST...: items */
-    const char *choices; /* ENUM: "a|b|c" */
+    const char *choices; /* ENUM: "a|b|c"; STRINGS, if not NULL: patterns, or one of these words */
     unsigned flags;
     const char *help;     /* one line, a sentence, for people */
     const er_field *rows; /* STRUCT, LIST */

@@ -63,19 +63,29 @@ static void put_string(er_jw *w, const er_field *f) {
     }
 }
 
+/* One of the words of a row that has such, or what may match more than one text. */
+static void put_item(er_jw *w, const er_field *f) {
+    er_jw_object(w);
+    er_jw_kstr(w, "type", ER_STR("string"));
+    if (f->choices != NULL) {
+        er_buf pattern;
+        er_buf_init(&pattern, 1024);
+        er_buf_putf(&pattern, "^!?(%s|re:.*)$|[*?]", f->choices);
+        er_jw_kstr(w, "pattern", er_buf_str(&pattern));
+        er_buf_fini(&pattern);
+    }
+    er_jw_object_end(w);
+}
+
 static void put_strings(er_jw *w, const er_field *f) {
     er_jw_key(w, "oneOf");
     er_jw_array(w);
-    er_jw_object(w);
-    er_jw_kstr(w, "type", ER_STR("string"));
-    er_jw_object_end(w);
+    put_item(w, f);
     er_jw_object(w);
     er_jw_kstr(w, "type", ER_STR("array"));
     put_limit(w, "minItems", "maxItems", f);
     er_jw_key(w, "items");
-    er_jw_object(w);
-    er_jw_kstr(w, "type", ER_STR("string"));
-    er_jw_object_end(w);
+    put_item(w, f);
     er_jw_object_end(w);
     er_jw_array_end(w);
 }

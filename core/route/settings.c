@@ -11,7 +11,31 @@ static bool is_word(er_str s) {
            !er_str_starts(s, "re:");
 }
 
-static er_status check_words(const char *text, const char *const *words, size_t n, er_err *err) {
+/* The first of the words, which are "a|b|c", and the rest. */
+static er_str next_word(const char **words) {
+    er_str word = {*words, strcspn(*words, "|")};
+    *words += word.n + ((*words)[word.n] == '|' ? 1 : 0);
+    return word;
+}
+
+static er_status no_such_word(er_str s, er_str guess, const char *words, er_err *err) {
+    if (guess.n > 0) {
+        return er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; did you mean \"%.*s\"?", s.p,
+                          (int)guess.n, guess.p);
+    }
+    er_buf all;
+    er_buf_init(&all, 1024);
+    while (*words != '\0') {
+        er_buf_puts(&all, all.len == 0 ? "" : ", ");
+        er_buf_put_str(&all, next_word(&words));
+    }
+    er_status status = er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; there are %s", s.p,
+                                  er_buf_cstr(&all));
+    er_buf_fini(&all);
+    return status;
+}
+
+static er_status check_words(const char *text, const char *words, er_err *err) {
     er_status status = er_pattern_check(text, err);
     er_str s = er_str_of(text);
     if (er_str_starts(s, "!")) {
@@ -20,59 +44,48 @@ static er_status check_words(const char *text, const char *const *words, size_t 
     if (status != ER_OK || !is_word(s)) {
         return status;
     }
-    const char *guess = NULL;
+    er_str guess = {NULL, 0};
     unsigned best = 3;
-    for (size_t i = 0; i < n; i++) {
-        unsigned d = er_str_distance(er_str_of(words[i]), s);
-        if (er_str_eqc(s, words[i])) {
+    for (const char *rest = words; *rest != '\0';) {
+        er_str word = next_word(&rest);
+        unsigned d = er_str_distance(word, s);
+        if (er_str_eq(word, s)) {
             return ER_OK;
         }
         if (d < best) {
             best = d;
-            guess = words[i];
+            guess = word;
         }
     }
-    er_buf all;
-    er_buf_init(&all, 1024);
-    for (size_t i = 0; i < n; i++) {
-        er_buf_putf(&all, "%s%s", i == 0 ? "" : ", ", words[i]);
-    }
-    status = guess == NULL
-                 ? er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; there are %s", s.p,
-                              er_buf_cstr(&all))
-                 : er_err_set(err, ER_E_CONFIG, "no record has \"%.40s\"; did you mean \"%s\"?",
-                              s.p, guess);
-    er_buf_fini(&all);
-    return status;
+    return no_such_word(s, guess, words, err);
 }
 
-#define WORDS(name_, ...)                                                                          \
+#define WORDS(name_, words_)                                                                       \
     static er_status name_(const char *text, er_err *err) {                                        \
-        static const char *const words[] = {__VA_ARGS__};                                          \
-        return check_words(text, words, sizeof words / sizeof *words, err);                        \
+        return check_words(text, words_, err);                                                     \
     }
-WORDS(check_kind, "event", "change", "rollout", "restart", "gap", "notice")
-WORDS(check_severity, "INFO", "WARNING", "ERROR")
-WORDS(check_operation, "created", "updated", "deleted")
-WORDS(check_state, "started", "complete", "stuck", "paused")
-
-static er_status check_families(const char *text, er_err *err) {
-    const char *words[ER_FAMILIES_];
-    for (unsigned i = 0; i < ER_FAMILIES_; i++) {
-        words[i] = er_family_name((er_family)i);
-    }
-    return check_words(text, words, ER_FAMILIES_, err);
-}
+#define KINDS      "event|change|rollout|restart|gap|notice"
+#define SEVERITIES "INFO|WARNING|ERROR"
+#define OPERATIONS "created|updated|deleted"
+#define STATES     "started|complete|stuck|paused"
+#define FAMILIES   /* as er_family_name has them */                                                \
+    "replicas|image|resources|env|volumes|probes|command|ports|strategy|labels|annotations|"       \
+    "serviceAccount|securityContext|scheduling|other"
+WORDS(check_kind, KINDS)
+WORDS(check_severity, SEVERITIES)
+WORDS(check_operation, OPERATIONS)
+WORDS(check_state, STATES)
+WORDS(check_families, FAMILIES)
 
 /* ---- rows ---- */
 
 #define M(member) offsetof(er_match_settings, member)
-#define CHECKED(key_, member_, check_, help_)                                                      \
+#define CHECKED(key_, member_, words_, check_, help_)                                              \
     {                                                                                              \
-        .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .check = (check_),          \
-        .help = (help_)                                                                            \
+        .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .choices = (words_),        \
+        .check = (check_), .help = (help_)                                                         \
     }
-#define PATTERNS(key_, member_, help_) CHECKED(key_, member_, er_pattern_check, help_)
+#define PATTERNS(key_, member_, help_) CHECKED(key_, member_, NULL, er_pattern_check, help_)
 
 static const er_field object_rows[] = {
     PATTERNS("kind", object.kind, "Kind of the object, such as Pod."),
@@ -89,9 +102,9 @@ static const er_field source_rows[] = {
 };
 
 static const er_field change_rows[] = {
-    CHECKED("operation", change.operation, check_operation,
+    CHECKED("operation", change.operation, OPERATIONS, check_operation,
             "What was done: created, updated, deleted."),
-    CHECKED("fields", change.fields, check_families,
+    CHECKED("fields", change.fields, FAMILIES, check_families,
             "What was changed; of several one must match: replicas, image, resources, env, "
             "volumes, probes, command, ports, strategy, labels, annotations, serviceAccount, "
             "securityContext, scheduling, other."),
@@ -99,7 +112,7 @@ static const er_field change_rows[] = {
 };
 
 static const er_field rollout_rows[] = {
-    CHECKED("state", rollout.state, check_state,
+    CHECKED("state", rollout.state, STATES, check_state,
             "How it stands: started, complete, stuck, paused."),
     {.key = NULL},
 };
@@ -112,10 +125,10 @@ static const er_field restart_rows[] = {
 };
 
 static const er_field match_rows[] = {
-    CHECKED("kind", kind, check_kind,
+    CHECKED("kind", kind, KINDS, check_kind,
             "Kind of the record: event, change, rollout, restart, gap, notice."),
     PATTERNS("type", type, "Normal or Warning."),
-    CHECKED("severity", severity, check_severity, "INFO, WARNING or ERROR."),
+    CHECKED("severity", severity, SEVERITIES, check_severity, "INFO, WARNING or ERROR."),
     PATTERNS("reason", reason,
              "The Event's reason; why a container restarted; the cause of gaps and notices."),
     PATTERNS("message", message, "The message."),

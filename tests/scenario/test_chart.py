@@ -1,7 +1,8 @@
 """The chart, as far as it can be judged without Helm (tests/e2e/test_helm.py goes on).
 
 tests/golden/chart/NAME.yaml is what Helm renders of charts/eventrouter/ci/NAME-values.yaml. wrong/*.yaml are
-values that are refused: KEY is what the message names; BY: template, what a schema cannot see."""
+values that are refused: KEY is what the message names; BY: template, what a schema cannot see; SAYS: what else the
+message has."""
 import re
 import subprocess
 import sys

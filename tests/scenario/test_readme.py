@@ -163,6 +163,21 @@ def test_dev_knows(line):
         assert words[2] in {preset["name"] for preset in presets}
 
 
+@pytest.mark.parametrize("line, code", [
+    *((f"{command} {flag}", 0) for command in (
+        "demo", "build", "test", "e2e", "bench", "fuzz", "soak", "coverage", "image", "lint") for flag in ("--help", "-h")),
+    ("image all", 2), ("demo fast", 2), ("e2e nothing", 2), ("build dev release", 2), ("nothing", 2)])
+def test_dev_does_nothing(line, code):
+    """Help is given, and an argument that it does not know refused, before anything is done."""
+    done = subprocess.run(["./dev", *line.split()], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT,
+                          check=False)
+    assert done.returncode == code
+    if code == 0:
+        assert done.stdout.startswith("usage: ./dev COMMAND\n") and done.stderr == ""
+    else:
+        assert done.stdout == "" and done.stderr.startswith("dev: ")
+
+
 def test_links_exist():
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", TEXT)
     assert links

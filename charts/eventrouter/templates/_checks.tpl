@@ -8,6 +8,13 @@
 {{- include "eventrouter.checkListen" $config.admin.listen }}
 {{- include "eventrouter.checkPaths" . }}
 {{- include "eventrouter.checkSecrets" . }}
+{{- include "eventrouter.checkReferences" (list $ "config" $config) }}
+{{- range $name, $sink := $config.sinks }}
+{{- include "eventrouter.checkSink" (list (printf "config.sinks.%s" $name) $sink) }}
+{{- end }}
+{{- if gt (int $.Values.replicas) 1 }}
+{{- fail (printf "replicas: %d routers would deliver every record %d times; 1, or 0 to stop it" (int $.Values.replicas) (int $.Values.replicas)) }}
+{{- end }}
 {{- if and $.Values.persistence.enabled (eq (default "auto" (default dict $config.state).store) "none") }}
 {{- fail "persistence.enabled: config.state.store is none, so there is nothing to persist" }}
 {{- end }}
@@ -106,6 +113,94 @@
 {{- end }}
 {{- if not $found }}
 {{- fail (printf "secrets: config names the file %s, which is not mounted; secrets: {NAME: {secretName: SECRET, keys: [KEY]}} makes /etc/eventrouter/secrets/NAME/KEY" $path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What the sink would refuse at its start, when the old pod is gone: (list path sink). */}}
+{{- define "eventrouter.checkSink" -}}
+{{- $at := index . 0 }}
+{{- $sink := index . 1 }}
+{{- if eq $sink.type "elasticsearch" }}
+{{- $targets := list }}
+{{- range list "index" "alias" "dataStream" }}
+{{- if get $sink . }}
+{{- $targets = append $targets . }}
+{{- end }}
+{{- end }}
+{{- if ne (len $targets) 1 }}
+{{- fail (printf "%s: one of index, alias and dataStream says where records go; there is %s" $at (default "none" (join " and " $targets))) }}
+{{- end }}
+{{- end }}
+{{- with $sink.auth }}
+{{- if gt (len .) 1 }}
+{{- fail (printf "%s.auth: has %s; a sink logs in in one way" $at (keys . | sortAlpha | join " and ")) }}
+{{- end }}
+{{- with .basic }}
+{{- if not (and .username .password) }}
+{{- fail (printf "%s.auth.basic: needs both username and password" $at) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $sink.tls }}
+{{- if ne (empty .certFile) (empty .keyFile) }}
+{{- fail (printf "%s.tls: certFile and keyFile belong together; there is only one of them" $at) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Files are on a mount, and variables are set: without them the router does not start. (list context path value);
+     maps of names to texts may have a name "env" or "file" of their own. */}}
+{{- define "eventrouter.checkReferences" -}}
+{{- $ := index . 0 }}
+{{- $at := index . 1 }}
+{{- range $key, $value := index . 2 }}
+{{- $path := kindIs "string" $key | ternary (printf "%s.%v" $at $key) (printf "%s[%v]" $at $key) }}
+{{- $isOpen := and (kindIs "string" $key) (has $key (list "headers" "labels" "options")) }}
+{{- if kindIs "slice" $value }}
+{{- include "eventrouter.checkReferences" (list $ $path $value) }}
+{{- else if and (kindIs "map" $value) $isOpen }}
+{{- range $name, $text := $value }}
+{{- if kindIs "map" $text }}
+{{- include "eventrouter.checkReference" (list $ (printf "%s.%s" $path $name) $text) }}
+{{- end }}
+{{- end }}
+{{- else if and (kindIs "map" $value) (eq (len $value) 1) (or (kindIs "string" $value.env) (kindIs "string" $value.file)) }}
+{{- include "eventrouter.checkReference" (list $ $path $value) }}
+{{- else if kindIs "map" $value }}
+{{- include "eventrouter.checkReferences" (list $ $path $value) }}
+{{- else if and (kindIs "string" $key) (kindIs "string" $value) (or (hasSuffix "File" $key) (eq $path "config.kubernetes.kubeconfig")) }}
+{{- include "eventrouter.checkReference" (list $ $path (dict "file" $value)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkReference" -}}
+{{- $ := index . 0 }}
+{{- $at := index . 1 }}
+{{- $reference := index . 2 }}
+{{- with $reference.env }}
+{{- $found := not (empty $.Values.extraEnvFrom) }}
+{{- range $.Values.extraEnv }}
+{{- $found = or $found (eq .name $reference.env) }}
+{{- end }}
+{{- if not $found }}
+{{- fail (printf "%s: the pod has no environment variable %s: set it by extraEnv or extraEnvFrom" $at .) }}
+{{- end }}
+{{- end }}
+{{- with $reference.file }}
+{{- $found := false }}
+{{- range list "/etc/eventrouter/secrets/" "/var/run/secrets/kubernetes.io/serviceaccount/" "/etc/ssl/" "/var/lib/eventrouter/" }}
+{{- $found = or $found (hasPrefix . $reference.file) }}
+{{- end }}
+{{- range $name, $_ := $.Values.serviceAccountTokens }}
+{{- $found = or $found (eq $reference.file (printf "/var/run/secrets/eventrouter/tokens/%s" $name)) }}
+{{- end }}
+{{- range $.Values.extraVolumeMounts }}
+{{- $found = or $found (hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $reference.file) (eq .mountPath $reference.file) }}
+{{- end }}
+{{- if not $found }}
+{{- fail (printf "%s: the pod has no file %s: mount it by secrets, serviceAccountTokens or extraVolumeMounts" $at .) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -83,3 +83,10 @@
 {{- int .Values.terminationGracePeriodSeconds }}
 {{- end }}
 {{- end }}
+
+{{/* A size of the configuration (8MiB), or a quantity of Kubernetes (128Mi, 1.5G), in bytes. */}}
+{{- define "eventrouter.bytes" -}}
+{{- $text := kindIs "string" . | ternary . (printf "%d" (int64 .)) }}
+{{- $units := dict "" 1 "m" 0.001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "P" 1000000000000000 "E" 1000000000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 }}
+{{- mulf (regexFind "^[0-9.]+" $text | float64) (get $units (regexFind "[A-Za-z]*$" $text | trimSuffix "B")) | int64 }}
+{{- end }}
