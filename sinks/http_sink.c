@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define ANSWER_MAX  65536      /* bytes of an answer that are read, unless the profile says more */
 #define BODY_KEEP   (1u << 20) /* memory kept between requests */
@@ -131,9 +132,52 @@ static er_auth_settings auth_of(const http_sink *sink) {
     return settings;
 }
 
+static const er_secret_ref *url_at(const er_http_sink_config *config, size_t i) {
+    return i == 0 ? &config->url : &((const er_secret_ref *)config->more_urls.v)[i - 1];
+}
+
+/* Settings that would do nothing, where somebody counts on them. */
+static er_status check_tls(const er_http_sink_config *config, er_err *err) {
+    for (size_t i = 0; i <= config->more_urls.n && config->tls.pos.line > 0; i++) {
+        const er_secret_ref *url = url_at(config, i);
+        if (url->kind == ER_SECRET_LITERAL && strncasecmp(url->text, "http:", 5) == 0) {
+            return er_err_set(err, ER_E_CONFIG,
+                              "has tls, but %s begins with http://, so that nothing is encrypted; "
+                              "write https://, or remove tls",
+                              i == 0 ? "url" : "one of moreUrls");
+        }
+    }
+    return ER_OK;
+}
+
+static void warn_clear(const er_secret_ref *url, bool has_auth, const char *path, const char *key,
+                       er_problems *problems) {
+    if (url->kind != ER_SECRET_LITERAL || !er_url_is_clear(er_str_of(url->text)) ||
+        !(has_auth || er_url_has_user(er_str_of(url->text)))) {
+        return;
+    }
+    char where[256];
+    (void)snprintf(where, sizeof where, "%s.%s", path, key);
+    er_problems_add(problems, true, url->pos, where,
+                    "the credentials are sent in clear over http://; write https://");
+}
+
+void er_http_sink_warn(const void *config, const char *path, er_problems *problems) {
+    const er_http_sink_config *c = config;
+    bool has_auth = er_auth_header(&c->auth) != NULL;
+    for (size_t i = 0; i <= c->more_urls.n; i++) {
+        char key[32] = "url";
+        if (i > 0) {
+            (void)snprintf(key, sizeof key, "moreUrls[%zu]", i - 1);
+        }
+        warn_clear(url_at(c, i), has_auth, path, key, problems);
+    }
+}
+
 er_status er_http_sink_check(const void *config, er_err *err) {
     const er_http_sink_config *c = config;
     er_status status = check_headers(c, err);
+    status = status == ER_OK ? check_tls(c, err) : status;
     if (status != ER_OK) {
         return status;
     }
@@ -331,7 +375,7 @@ static er_str frame(http_sink *sink, const er_batch *batch) {
  * the path as well: chat services put their token there. */
 static void show_url(http_sink *sink, er_str url) {
     er_buf_clear(&sink->where);
-    er_url_redact(url, &sink->where);
+    (sink->env.is_preview ? er_url_mask : er_url_redact)(url, &sink->where);
     if (sink->nodes.v[sink->nodes.at].is_literal) {
         return;
     }
@@ -498,6 +542,10 @@ er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, e
         }
     }
     const char *header = er_auth_header(&sink->auth_settings);
+    if (header == NULL && er_url_has_user(er_str_of(req.url)) &&
+        !er_http_sink_has_header(sink->config, "Authorization")) { /* libcurl makes it */
+        header = "Authorization";
+    }
     if (header != NULL) { /* er_auth_apply might have to ask for a token */
         er_http_request_header(&req, header, ER_STR("***"));
     }

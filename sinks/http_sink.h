@@ -52,7 +52,8 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
      .help = "Time limits of one request."},                                                       \
         {.key = "tls",                                                                             \
          .type = ER_FIELD_STRUCT,                                                                  \
-         .rows = er_tls_rows,                                                                      \
+         .rows = er_tls_switch_rows,                                                               \
+         .flags = ER_FIELD_UNSET,                                                                  \
          .check_struct = er_tls_check,                                                             \
          .offset = offsetof(er_http_sink_config, tls),                                             \
          .help = "TLS towards the peer."},                                                         \
@@ -186,6 +187,8 @@ er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
 er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err);
 void er_http_sink_destroy(void *self);
 er_status er_http_sink_check(const void *config, er_err *err);
+/* Of credentials that are sent in clear to another machine. path: "sinks.hook". */
+void er_http_sink_warn(const void *config, const char *path, er_problems *problems);
 
 /* The er_sink_type of a service: profile_ is the er_http_profile, config_ the struct that begins
  * with er_http_sink_config, rows_ begin with ER_SINK_ROWS and ER_HTTP_SINK_ROWS. */

@@ -1,5 +1,8 @@
 #include "sinks/registry.h"
 
+#include "sinks/http_sink.h"
+
+#include <stdio.h>
 #include <string.h>
 
 #define ENTRY(name_) &(name_),
@@ -49,11 +52,21 @@ static bool is_same(const char *a, const char *b) {
     }
 }
 
+static void warn_of_http(const er_cfg_variant *sink, er_problems *problems) {
+    const er_sink_type *type = sink->user;
+    if (sink->config != NULL && type != NULL && type->family != NULL) {
+        char path[128]; /* names are short */
+        (void)snprintf(path, sizeof path, "sinks.%s", sink->name.s);
+        er_http_sink_warn(sink->config, path, problems);
+    }
+}
+
 er_status er_sinks_check(const er_cfg_list *sinks, er_problems *problems) {
     const er_cfg_variant *v = sinks->v;
     er_status status = ER_OK;
     for (size_t i = 0; i < sinks->n; i++) {
         const char *mine = exclusive_of(&v[i]);
+        warn_of_http(&v[i], problems);
         for (size_t j = 0; j < i && mine[0] != '\0'; j++) {
             if (v[i].user == v[j].user && is_same(mine, exclusive_of(&v[j]))) {
                 er_buf path;

@@ -23,7 +23,8 @@ ER_SINK_LIST(ER_SINK_DECLARE)
 /* For the row of `sinks:` (er_field.variant_at); user is the er_sink_type. */
 bool er_sink_variant_at(size_t i, er_variant *out);
 
-/* Finds sinks that would get into each other's way (er_sink_type.exclusive). sinks: a list of
+/* Finds sinks that would get into each other's way (er_sink_type.exclusive), and warns of
+ * credentials that HTTP sinks would send in clear. sinks: a list of
  * er_cfg_variant, also of a file that has problems. Errors: ER_E_CONFIG, said in problems. */
 er_status er_sinks_check(const er_cfg_list *sinks, er_problems *problems);
 

@@ -32,7 +32,7 @@ static int parse_options(int argc, char **argv, check_options *out) {
     return out->file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
 }
 
-/* Creates each sink, which reads its secrets and certificates: what is missing here may be there
+/* Creates each sink, which reads its secrets and certificates: what is wrong here may be right
  * where the router will run, so it is only a warning. */
 static void try_sinks(const er_app_config *config, er_problems *problems) {
     er_metrics *metrics = er_metrics_new();
@@ -44,9 +44,11 @@ static void try_sinks(const er_app_config *config, er_problems *problems) {
             const er_sink_type *type = sinks[i].user;
             er_sink_env env = {.name = sinks[i].name.s, .cancel = &cancel, .metrics = metrics};
             void *self = NULL;
+            char path[128]; /* names are short */
+            (void)snprintf(path, sizeof path, "sinks.%s", sinks[i].name.s);
             if (type->create(type, sinks[i].config, &env, &self, &err) == ER_OK) {
                 type->destroy(self);
-            } else {
+            } else if (!er_problems_misses(problems, path)) { /* else it repeats one of those */
                 er_problems_add(problems, true, sinks[i].pos, "", "%s", err.msg);
             }
             if (type->advise != NULL && type->advise(sinks[i].config, &err) != ER_OK) {
@@ -119,7 +121,10 @@ int er_cmd_check(int argc, char **argv) {
     er_problems_init(&problems, options.file);
     er_app_config *config;
     er_route_table *table;
-    if (er_app_load(options.file, &config, &table, &problems) == ER_OK) {
+    er_status status = er_app_load(options.file, &config, &table, &problems);
+    er_problems_look_outside(&problems, ER_OUTSIDE_ALL,
+                             true); /* they may be there where the router will run */
+    if (status == ER_OK) {
         try_sinks(config, &problems);
     }
     er_print_problems(&problems);

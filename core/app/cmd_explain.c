@@ -183,7 +183,8 @@ static int explain(const explain_options *options, er_app_config *config,
                    const er_route_table *table, er_problems *problems) {
     explain_run run = {.cluster = config->cluster[0] != '\0' ? config->cluster : "<looked up>"};
     if (options->payload) {
-        er_config_stand_in(&er_app_schema, config, problems);
+        er_problems_look_outside(problems, ER_OUTSIDE_SECRETS, true);
+        er_config_stand_in(&er_app_schema, config);
     }
     er_err err;
     er_status status =

@@ -101,6 +101,17 @@ static int parse_options(int argc, char **argv, const char **file) {
     return *file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
 }
 
+/* With each start, in the form of all other lines. */
+static void log_warnings(const er_problems *problems) {
+    for (size_t i = 0; i < problems->n; i++) {
+        const er_problem *one = &problems->v[i];
+        ER_LOG(ER_LOG_WARNING, "config", "a setting may not be what was meant",
+               ER_LS("setting", one->path), ER_LS("error", one->message),
+               ER_LS("file", problems->file), ER_LI("line", one->pos.line),
+               ER_LI("column", one->pos.col));
+    }
+}
+
 int er_cmd_run(int argc, char **argv) {
     const char *file = NULL;
     int code = parse_options(argc, argv, &file);
@@ -113,14 +124,21 @@ int er_cmd_run(int argc, char **argv) {
     er_app_config *config;
     er_route_table *table;
     er_status status = er_app_load(file, &config, &table, &problems);
-    er_print_problems(&problems);
-    er_problems_fini(&problems);
-    if (status != ER_OK) {
-        return ER_EXIT_USAGE;
+    er_problems_look_outside(&problems, ER_OUTSIDE_ALL, status != ER_OK);
+    if (problems.errors > 0) {
+        er_print_problems(&problems);
+        code = ER_EXIT_USAGE;
+    } else {
+        setup_log(config);
+        log_warnings(&problems);
     }
-    setup_log(config);
-    code = run(config, table);
+    er_problems_fini(&problems);
+    if (code == ER_EXIT_OK) {
+        code = run(config, table);
+    }
     er_route_table_free(table);
-    er_config_free(&er_app_schema, config);
+    if (config != NULL) {
+        er_config_free(&er_app_schema, config);
+    }
     return code;
 }

@@ -28,6 +28,10 @@ typedef struct er_err {
     char msg[512];          /* one line for people; never a secret */
 } er_err;
 
+typedef struct er_pos { /* a place in a text */
+    int line, col;      /* from 1; line 0: nowhere, such as the place of a default */
+} er_pos;
+
 /* Sets the error (replacing what was there) and returns code, so: return er_err_set(...). */
 er_status er_err_set(er_err *err, er_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -73,7 +73,9 @@ er_status er_secret_new(const er_secret_ref *ref, const char *what, er_secret **
     }
     if (read_value(secret, &secret->value, err) != ER_OK) {
         er_secret_free(secret);
-        er_err_prefix(err, "%s", what);
+        if (what[0] != '\0') {
+            er_err_prefix(err, "%s", what);
+        }
         if (err != NULL) {
             err->code = ER_E_CONFIG;
         }

@@ -22,12 +22,13 @@ typedef enum er_secret_kind {
 typedef struct er_secret_ref {
     er_secret_kind kind;
     char *text; /* the literal, the path, or the variable's name; owned by the configuration */
+    er_pos pos; /* in the configuration */
 } er_secret_ref;
 
 typedef struct er_secret er_secret;
 
 /* Copies the reference and reads the value once, so that a missing file is found at the start.
- * what names the setting in errors ("sinks.hook.auth.bearer"). Errors: ER_E_CONFIG. */
+ * what names the setting in errors ("sinks.hook.auth.bearer"; "": none). Errors: ER_E_CONFIG. */
 er_status er_secret_new(const er_secret_ref *ref, const char *what, er_secret **out, er_err *err);
 void er_secret_free(er_secret *secret); /* NULL is allowed */
 

@@ -17,10 +17,6 @@
 #include "base/buf.h"
 #include "base/secret.h"
 
-typedef struct er_pos {
-    int line, col; /* from 1; 0: the value is a default */
-} er_pos;
-
 typedef enum er_field_type {
     ER_FIELD_BOOL,     /* bool */
     ER_FIELD_INT,      /* int64_t; min and max apply */
@@ -53,6 +49,8 @@ enum {
     /* SECRETS: settings of many kinds, few of them secret. print shows a literal whose name does
      * not sound like a secret's; the JSON Schema allows numbers, true and false. */
     ER_FIELD_OPEN = 16,
+    ER_FIELD_FILE = 32,    /* STRING: the path of a file that is read at the start */
+    ER_FIELD_PATTERN = 64, /* STRING, STRINGS: "$" has a meaning of its own */
 };
 
 typedef struct er_variant er_variant;
@@ -72,6 +70,9 @@ struct er_field {
     /* Optional. STRING, STRINGS (each item), SECRETS (each key), VARIANTS (each name), and literal
      * URL: says what is wrong with one text; reported at its position. */
     er_status (*check)(const char *text, er_err *err);
+    /* Optional. BOOL, STRING, STRINGS (each item), literal URL: what is legal but hardly meant, or
+     * dangerous; the error's text is a warning at its position. */
+    er_status (*advise)(const char *text, er_err *err);
     /* Optional. STRUCT, LIST items, variant bodies: looks at the filled struct; reported at the
      * struct's position. Not called when the struct had problems of its own, nor for a STRUCT that
      * does not stand in the file. */
@@ -139,8 +140,10 @@ typedef struct er_problems {
     size_t source_len;
     er_problem *v; /* in the order of position once printed */
     size_t n;
-    size_t errors, warnings; /* all, also those that are not kept */
-    struct er_mask *masks;   /* parts of source that are not shown: they are secret */
+    size_t errors, warnings;    /* all, also those that are not kept */
+    struct er_outside *outside; /* files and variables that the file names */
+    size_t outside_n;
+    struct er_mask *masks; /* parts of source that are not shown: they are secret */
     size_t masks_n;
 } er_problems;
 
@@ -152,6 +155,13 @@ void er_problems_add(er_problems *problems, bool is_warning, er_pos pos, const c
 /* "file:line:col: error: path: message", the source line, a caret; sorted by position. Values of
  * secret fields in source lines are masked. */
 void er_problems_print(er_problems *problems, er_buf *out);
+
+/* Looks at every secret file and variable that the configuration names, and at every ER_FIELD_FILE,
+ * also of one with errors; what cannot be read is a problem at its own position. */
+typedef enum er_outside_of { ER_OUTSIDE_ALL, ER_OUTSIDE_SECRETS } er_outside_of;
+void er_problems_look_outside(er_problems *problems, er_outside_of which, bool is_warning);
+/* True when it found one below path ("sinks.hook"). */
+bool er_problems_misses(const er_problems *problems, const char *path);
 
 typedef struct er_schema {
     const char *title;
@@ -173,11 +183,11 @@ er_status er_config_parse(const char *text, size_t n, const er_schema *schema, v
 void *er_config_defaults(const er_schema *schema);
 void er_config_free(const er_schema *schema, void *config); /* wipes literals of secrets */
 /* For commands that show what would be sent: secrets that cannot be read here, files and variables,
- * become the literal "***", with a warning for each. config had no errors. */
-void er_config_stand_in(const er_schema *schema, void *config, er_problems *problems);
+ * become the literal "***". config had no errors. */
+void er_config_stand_in(const er_schema *schema, void *config);
 
 /* The effective configuration as YAML: every key that has a value, secrets as "***" (references
- * keep their path or name), URLs without user, password and query. It loads again. Left out are
+ * keep their path or name), the like in URLs. It loads again. Left out are
  * keys without value and default, for which null would have to stand. */
 void er_config_print(const er_schema *schema, const void *config, er_buf *out);
 /* config/reference.md, whole; intro is put below the title. */
@@ -188,6 +198,12 @@ void er_config_json_schema(const er_schema *schema, const char *id, er_buf *out)
 /* A URL as it may be logged: without user, password, query and fragment; "***" for a text that is
  * no http(s) URL. */
 void er_url_redact(er_str url, er_buf *out);
+/* The same with "***" where user, password and query stand: for what shows a setting. */
+void er_url_mask(er_str url, er_buf *out);
+/* http:// to another machine: whatever is sent can be read, and changed, on the way. */
+bool er_url_is_clear(er_str url);
+/* A user or a password stands in it. */
+bool er_url_has_user(er_str url);
 /* http or https, a host, a port from 1 to 65535, no blanks and no control characters (RFC 3986
  * section 3). The message never shows the URL: it may hold a password. */
 er_status er_url_check(er_str url, er_err *err);

@@ -81,6 +81,23 @@ bool er_name_is_sensitive(er_str name); /* "Authorization", "x-api-key" */
 void er_problems_source(er_problems *problems, const char *text, size_t n);
 bool er_problems_full(const er_problems *problems); /* more are only counted */
 
+/* ---- outside.c: what a configuration names that stands elsewhere ---- */
+
+typedef struct er_outside {
+    er_pos pos;
+    char *path;        /* "sinks.hook.auth.bearer" */
+    er_secret_ref ref; /* FILE or ENV */
+    bool is_secret;    /* else only that the file can be read is looked at */
+    bool is_missing;   /* er_problems_look_outside found it so */
+} er_outside;
+void er_outside_add(er_problems *problems, er_pos pos, const char *path, const er_secret_ref *ref,
+                    bool is_secret);
+void er_outside_fini(er_problems *problems);
+
+/* True when text has a variable as shells, Compose and Kubernetes write it: $NAME, ${NAME} or
+ * $(NAME); is_whole: and nothing else. */
+bool er_text_has_variable(er_str text, bool is_whole);
+
 /* Finds the candidate nearest to key, if it is near enough to be meant. */
 typedef struct er_nearest {
     er_str key, found;

@@ -143,14 +143,52 @@ static void check_count(reader *r, const er_field *f, const er_node *node) {
     }
 }
 
+/* ---- advice ---- */
+
+static bool holds_secret(const er_field *f) {
+    return f->type == ER_FIELD_SECRET || f->type == ER_FIELD_SECRETS ||
+           (f->type == ER_FIELD_SECRET_LIST && !er_field_is_urls(f));
+}
+
+/* A password may hold a "$"; one that is nothing but a variable was meant as that. */
+static void advise_variable(reader *r, const er_field *f, const er_node *node) {
+    bool is_pattern = (f->flags & ER_FIELD_PATTERN) != 0;
+    if (r->quiet || is_pattern || !er_text_has_variable(node->text, holds_secret(f))) {
+        return;
+    }
+    if (holds_secret(f) || f->type == ER_FIELD_URL) {
+        WARN(r, node->pos, "variables are not expanded here; write {env: NAME}%s",
+             f->type == ER_FIELD_URL ? ", where the variable holds the whole URL" : "");
+    } else {
+        WARN(r, node->pos,
+             "variables are not expanded here: this is taken as it stands; write the value itself");
+    }
+}
+
+static void advise(reader *r, const er_field *f, const er_node *node) {
+    er_err err;
+    if (f->advise != NULL && !r->quiet && f->advise(node->text.p, &err) != ER_OK) {
+        WARN(r, node->pos, "%s", err.msg);
+    }
+}
+
 /* ---- single values ---- */
 
 static void read_scalar(reader *r, const er_field *f, const er_node *node, void *target) {
     er_err err;
     if (node->kind != ER_NODE_SCALAR) {
         found_other(r, f, node);
-    } else if (er_value_parse(f, node, target, &err) != ER_OK) {
+        return;
+    }
+    advise_variable(r, f, node);
+    if (er_value_parse(f, node, target, &err) != ER_OK) {
         ERROR(r, node->pos, "%s", err.msg);
+        return;
+    }
+    advise(r, f, node);
+    if ((f->flags & ER_FIELD_FILE) != 0 && node->text.n > 0 && !r->quiet) {
+        const er_secret_ref ref = {.kind = ER_SECRET_FILE, .text = *(char **)target};
+        er_outside_add(r->problems, node->pos, er_buf_cstr(&r->path), &ref, false);
     }
 }
 
@@ -192,8 +230,12 @@ static void read_reference(reader *r, const er_field *f, const er_node *map, er_
     } else {
         out->kind = is_file ? ER_SECRET_FILE : ER_SECRET_ENV;
         out->text = er_str_dup(one->text);
+        out->pos = one->pos;
     }
     leave(r, mark);
+    if (out->kind != ER_SECRET_UNSET) {
+        er_outside_add(r->problems, one->pos, er_buf_cstr(&r->path), out, true);
+    }
 }
 
 static bool literal_is_legal(reader *r, const er_field *f, const er_node *node) {
@@ -220,8 +262,12 @@ static void read_literal(reader *r, const er_field *f, const er_node *node, er_s
     if (!is_open && (!is_url || node->text.n > 4096 || strpbrk(node->text.p, "@?#") != NULL)) {
         er_mask_node(r->problems, node);
     }
+    advise_variable(r, f, node);
     if (!literal_is_legal(r, f, node)) {
         return;
+    }
+    if (is_url) {
+        advise(r, f, node);
     }
     bool is_secret = f->type == ER_FIELD_SECRET || f->type == ER_FIELD_SECRET_LIST ||
                      (f->type == ER_FIELD_SECRETS && er_name_is_sensitive(node->key));
@@ -229,7 +275,8 @@ static void read_literal(reader *r, const er_field *f, const er_node *node, er_s
         WARN(r, node->pos,
              "a secret stands in the file; {file: PATH} or {env: NAME} keeps it out of it");
     }
-    *out = (er_secret_ref){.kind = ER_SECRET_LITERAL, .text = er_str_dup(node->text)};
+    *out = (er_secret_ref){
+        .kind = ER_SECRET_LITERAL, .text = er_str_dup(node->text), .pos = node->pos};
 }
 
 static void read_secret(reader *r, const er_field *f, const er_node *node, er_secret_ref *out) {
@@ -282,7 +329,10 @@ static void read_text(reader *r, const er_field *f, const er_node *node, er_cfg_
     } else if (er_node_is_null(node) && !node->reported) {
         ERROR(r, node->pos, "an item without a value; write \"\" for an empty text");
     } else if (!node->reported) {
-        (void)check_text(r, f, out->s, node->pos);
+        advise_variable(r, f, node);
+        if (check_text(r, f, out->s, node->pos)) {
+            advise(r, f, node);
+        }
     }
     out->is_bad = node->reported || r->problems->errors > before;
 }

@@ -14,7 +14,7 @@ static void put_secret(const er_field *f, const er_secret_ref *ref, er_buf *out)
         er_buf shown;
         er_buf_init(&shown, ER_CONFIG_SCALAR_MAX);
         if (f->type == ER_FIELD_URL || er_field_is_urls(f)) {
-            er_url_redact(er_str_of(ref->text), &shown);
+            er_url_mask(er_str_of(ref->text), &shown);
         } else {
             er_buf_puts(&shown, "***");
         }

@@ -36,6 +36,7 @@ void er_problems_fini(er_problems *problems) {
     }
     free(problems->v);
     free(problems->masks);
+    er_outside_fini(problems);
     free(problems->file);
     drop_source(problems);
     *problems = (er_problems){0};

@@ -90,18 +90,46 @@ er_status er_url_check(er_str url, er_err *err) {
 
 /* A password with an unescaped "/" looks like a path that has an "@": nothing behind the scheme of
  * a URL that cannot be right is shown. */
-void er_url_redact(er_str url, er_buf *out) {
+static void put_shown(er_str url, bool with_masks, er_buf *out) {
     url_parts parts;
     if (!split(url, &parts) || er_url_check(url, NULL) != ER_OK) {
         er_buf_puts(out, "***");
         return;
     }
     er_buf_put_str(out, parts.scheme);
-    er_buf_puts(out, "://");
+    er_buf_puts(out, with_masks && parts.has_user ? "://***@" : "://");
     er_buf_put_str(out, parts.host);
     if (parts.has_port) {
         er_buf_putc(out, ':');
         er_buf_put_str(out, parts.port);
     }
-    er_buf_put(out, parts.rest.p, find_any(parts.rest, "?#"));
+    size_t shown = find_any(parts.rest, "?#");
+    er_buf_put(out, parts.rest.p, shown);
+    if (with_masks && shown < parts.rest.n) {
+        er_buf_putc(out, parts.rest.p[shown]);
+        er_buf_puts(out, "***");
+    }
+}
+
+void er_url_redact(er_str url, er_buf *out) {
+    put_shown(url, false, out);
+}
+
+void er_url_mask(er_str url, er_buf *out) {
+    put_shown(url, true, out);
+}
+
+static bool is_loopback(er_str host) {
+    return er_str_ieqc(host, "localhost") || er_str_starts(host, "127.") ||
+           er_str_eqc(host, "[::1]");
+}
+
+bool er_url_is_clear(er_str url) {
+    url_parts parts;
+    return split(url, &parts) && er_str_ieqc(parts.scheme, "http") && !is_loopback(parts.host);
+}
+
+bool er_url_has_user(er_str url) {
+    url_parts parts;
+    return split(url, &parts) && parts.has_user;
 }

@@ -22,6 +22,7 @@ const er_field er_google_rows[] = {
     ER_FIELD_POS(er_google_settings, pos),
     {.key = "credentialsFile",
      .type = ER_FIELD_STRING,
+     .flags = ER_FIELD_FILE,
      .max = 4096,
      .offset = AT(credentials_file),
      .help = "A service account's key, external_account (workload identity federation with a token "

@@ -23,11 +23,19 @@ er_status er_oauth2_check_scope(const char *text, er_err *err) {
                                  "backslashes; give several as a list");
 }
 
+static er_status advise_token_url(const char *text, er_err *err) {
+    return !er_url_is_clear(er_str_of(text))
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG,
+                            "the client's secret is sent in clear over http://; write https://");
+}
+
 const er_field er_oauth2_rows[] = {
     {.key = "tokenUrl",
      .type = ER_FIELD_URL,
      .flags = ER_FIELD_REQUIRED,
      .offset = AT(token_url),
+     .advise = advise_token_url,
      .help = "The token endpoint; a text, {file: PATH} or {env: NAME}."},
     {.key = "clientId",
      .type = ER_FIELD_STRING,

@@ -7,19 +7,31 @@
 #define AT(member)    offsetof(er_tls_settings, member)
 #define PEM_MAX_BYTES (4u << 20)
 
+static er_status advise_insecure(const char *text, er_err *err) {
+    if (strcmp(text, "true") != 0) {
+        return ER_OK;
+    }
+    return er_err_set(err, ER_E_CONFIG,
+                      "the certificate is not verified: whoever sits between can read and change "
+                      "everything; caFile is the way to trust one of your own");
+}
+
 #define ROWS                                                                                       \
     {.key = "caFile",                                                                              \
      .type = ER_FIELD_STRING,                                                                      \
+     .flags = ER_FIELD_FILE,                                                                       \
      .offset = AT(ca_file),                                                                        \
      .max = 4096,                                                                                  \
      .help = "PEM file of the certificate authorities to trust, instead of the system's."},        \
         {.key = "certFile",                                                                        \
          .type = ER_FIELD_STRING,                                                                  \
+         .flags = ER_FIELD_FILE,                                                                   \
          .offset = AT(cert_file),                                                                  \
          .max = 4096,                                                                              \
          .help = "PEM file of the client certificate and its chain; needs keyFile."},              \
         {.key = "keyFile",                                                                         \
          .type = ER_FIELD_STRING,                                                                  \
+         .flags = ER_FIELD_FILE,                                                                   \
          .offset = AT(key_file),                                                                   \
          .max = 4096,                                                                              \
          .help = "PEM file of the client certificate's key, without a passphrase."},               \
@@ -32,6 +44,7 @@
         {.key = "insecureSkipVerify",                                                              \
          .type = ER_FIELD_BOOL,                                                                    \
          .offset = AT(insecure_skip_verify),                                                       \
+         .advise = advise_insecure,                                                                \
          .help = "Accept any certificate: whoever sits between can read and change everything."},  \
     {                                                                                              \
         .key = "minVersion", .type = ER_FIELD_ENUM, .choices = "1.2|1.3",                          \

@@ -35,12 +35,14 @@ static er_status no_such_word(er_str s, er_str guess, const char *words, er_err 
     return status;
 }
 
+static er_str without_bang(const char *text) {
+    er_str s = er_str_of(text);
+    return er_str_starts(s, "!") ? (er_str){s.p + 1, s.n - 1} : s;
+}
+
 static er_status check_words(const char *text, const char *words, er_err *err) {
     er_status status = er_pattern_check(text, err);
-    er_str s = er_str_of(text);
-    if (er_str_starts(s, "!")) {
-        s = (er_str){s.p + 1, s.n - 1};
-    }
+    er_str s = without_bang(text);
     if (status != ER_OK || !is_word(s)) {
         return status;
     }
@@ -77,18 +79,47 @@ WORDS(check_operation, OPERATIONS)
 WORDS(check_state, STATES)
 WORDS(check_families, FAMILIES)
 
+/* ---- advice: what is legal, and matches nothing that anybody sends ---- */
+
+/* The API's validation has long allowed no other; old objects may have them. */
+static er_status advise_type(const char *text, er_err *err) {
+    er_str s = without_bang(text);
+    bool is_usual = er_str_eqc(s, "Normal") || er_str_eqc(s, "Warning");
+    if (is_usual || s.n == 0 || !is_word(s)) {
+        return ER_OK;
+    }
+    bool is_warning = (s.p[0] | 0x20) == 'w' || (s.p[0] | 0x20) == 'e';
+    return er_err_set(err, ER_E_CONFIG,
+                      "the type of Events is Normal or Warning, written so; did you mean \"%s\"?",
+                      is_warning ? "Warning" : "Normal");
+}
+
+static er_status advise_object_kind(const char *text, er_err *err) {
+    er_str s = without_bang(text);
+    if (s.n == 0 || s.p[0] < 'a' || s.p[0] > 'z' || er_str_starts(s, "re:")) {
+        return ER_OK;
+    }
+    return er_err_set(err, ER_E_CONFIG,
+                      "kinds of objects begin with a capital letter; did you mean \"%c%.60s\"?",
+                      s.p[0] - 'a' + 'A', s.p + 1);
+}
+
 /* ---- rows ---- */
 
 #define M(member) offsetof(er_match_settings, member)
-#define CHECKED(key_, member_, words_, check_, help_)                                              \
+#define FIELD(key_, member_, words_, check_, advise_, help_)                                       \
     {                                                                                              \
         .key = (key_), .type = ER_FIELD_STRINGS, .offset = M(member_), .choices = (words_),        \
-        .check = (check_), .help = (help_)                                                         \
+        .check = (check_), .advise = (advise_), .flags = ER_FIELD_PATTERN, .help = (help_)         \
     }
-#define PATTERNS(key_, member_, help_) CHECKED(key_, member_, NULL, er_pattern_check, help_)
+#define CHECKED(key_, member_, words_, check_, help_)                                              \
+    FIELD(key_, member_, words_, check_, NULL, help_)
+#define ADVISED(key_, member_, advise_, help_)                                                     \
+    FIELD(key_, member_, NULL, er_pattern_check, advise_, help_)
+#define PATTERNS(key_, member_, help_) ADVISED(key_, member_, NULL, help_)
 
 static const er_field object_rows[] = {
-    PATTERNS("kind", object.kind, "Kind of the object, such as Pod."),
+    ADVISED("kind", object.kind, advise_object_kind, "Kind of the object, such as Pod."),
     PATTERNS("name", object.name, "Name of the object."),
     PATTERNS("namespace", object.namespace_, "Namespace that the object claims."),
     PATTERNS("apiVersion", object.api_version, "API version of the object, such as apps/v1."),
@@ -127,7 +158,7 @@ static const er_field restart_rows[] = {
 static const er_field match_rows[] = {
     CHECKED("kind", kind, KINDS, check_kind,
             "Kind of the record: event, change, rollout, restart, gap, notice."),
-    PATTERNS("type", type, "Normal or Warning."),
+    ADVISED("type", type, advise_type, "Normal or Warning."),
     CHECKED("severity", severity, SEVERITIES, check_severity, "INFO, WARNING or ERROR."),
     PATTERNS("reason", reason,
              "The Event's reason; why a container restarted; the cause of gaps and notices."),

@@ -152,6 +152,18 @@ def test_routes_of_what_is_not_watched(tmp_path):
         "routes[1].match.kind: no record is of kind restart, since watch.pods.enabled is false"]
 
 
+def test_print_says_what_it_masks_in_urls(tmp_path):
+    """One that prints as if there were no password would be taken for the whole."""
+    for url, printed in (("https://u:pw@h.example:1/x?token=abc#f", "https://***@h.example:1/x?***"),
+                         ("https://h.example/x#f", "https://h.example/x#***"),
+                         ("https://u@h.example", "https://***@h.example"),
+                         ("https://h.example/a@b", "https://h.example/a@b")):
+        code, out, _err = check(tmp_path, f"sinks: {{a: {{type: webhook, url: '{url}'}}}}", "--print")
+        assert code == 0
+        assert yaml.safe_load(out)["sinks"]["a"]["url"] == printed
+        assert check(tmp_path, out, "--print")[1] == out
+
+
 PLANTED = "hunter2-PLANTED"
 PLANTS = """\
 sinks:
@@ -208,20 +220,143 @@ def test_a_planted_secret_is_not_logged(tmp_path):
     assert PLANTED.encode() not in out + err
 
 
-def test_missing_secret_file(tmp_path):
-    """Here it is a warning: the file may be there where the router runs. There it is the end."""
-    (tmp_path / "x.yaml").write_text(
-        "log: {format: json}\nsinks:\n  hook:\n    type: webhook\n    url: https://hooks.example/\n"
-        "    auth: {bearer: {file: /nonexistent/token}}\n")
-    code, out, err = run("check", "-c", "x.yaml", cwd=tmp_path)
+MISSING = """\
+sinks:
+  hook:
+    type: webhook
+    url: https://hooks.example/
+    tls: {caFile: none/ca.pem, certFile: none/cert.pem, keyFile: none/key.pem}
+    auth: {bearer: {file: none/token}}
+    headers: {X-Tenant: {env: NO_TENANT}}
+  siem:
+    type: elasticsearch
+    url: {env: NO_URL}
+    index: k8s-events
+  idp:
+    type: webhook
+    url: https://hooks.example/
+    auth: {oauth2: {tokenUrl: 'https://idp.example/', clientId: c, clientSecret: {file: none/secret},
+                    tls: {caFile: none/idp.pem}}}
+"""
+NO_FILE = "cannot open none/%s: No such file or directory"
+MISSED = [
+    f"5:19: sinks.hook.tls.caFile: {NO_FILE % 'ca.pem'}",
+    f"5:42: sinks.hook.tls.certFile: {NO_FILE % 'cert.pem'}",
+    f"5:66: sinks.hook.tls.keyFile: {NO_FILE % 'key.pem'}",
+    f"6:27: sinks.hook.auth.bearer: {NO_FILE % 'token'}",
+    "7:31: sinks.hook.headers.X-Tenant: environment variable NO_TENANT is not set",
+    "10:16: sinks.siem.url: environment variable NO_URL is not set",
+    f"15:89: sinks.idp.auth.oauth2.clientSecret: {NO_FILE % 'secret'}",
+    f"16:35: sinks.idp.auth.oauth2.tls.caFile: {NO_FILE % 'idp.pem'}",
+]
+
+
+def said(err, kind):
+    """Of all problems of a kind: "LINE:COLUMN: path: message"."""
+    return [line.removeprefix("x.yaml:").replace(f": {kind}: ", ": ", 1)
+            for line in err.decode().splitlines() if f": {kind}: " in line]
+
+
+def test_everything_that_is_missing_is_named(tmp_path):
+    """For check a warning each: it may be there where the router runs. There it is the end."""
+    code, out, err = check(tmp_path, MISSING)
     assert (code, out) == (0, b"")
-    assert err.endswith(b"x.yaml: ok, 1 warning\n")
-    assert b": warning: " in err and b"sinks.hook.auth.bearer" in err
-    assert b"/nonexistent/token" in err
-    assert run("check", "-c", "x.yaml", "--strict", cwd=tmp_path)[0] == 2
+    assert said(err, "warning") == MISSED
+    assert check(tmp_path, MISSING, "--strict")[0] == 2
     code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path)
     assert (code, out) == (2, b"")
-    assert b"sinks.hook.auth.bearer" in err and b"/nonexistent/token" in err
+    assert (said(err, "error"), said(err, "warning")) == (MISSED, [])
+
+
+def test_what_is_missing_is_named_beside_errors(tmp_path):
+    text = MISSING + "  out: {type: stdot}\n"
+    code, _out, err = check(tmp_path, text)
+    assert code == 2
+    assert said(err, "warning") == MISSED
+    assert len(said(err, "error")) == 1
+
+
+def test_what_is_there_is_not_missed(tmp_path):
+    """A file that is no secret may be longer than one, and end in several lines."""
+    (tmp_path / "token").write_text("hunter2\n")
+    (tmp_path / "x.log").write_text("")
+    assert check(tmp_path, "sinks: {a: {type: webhook, url: 'https://h.example/', "
+                           "auth: {bearer: {file: token}}, headers: {X-A: {env: HERE}}}}",
+                 env={"HERE": "x"}) == (0, b"", b"x.yaml: ok\n")
+    (tmp_path / "token").write_text("\n")
+    code, _out, err = run("check", "-c", "x.yaml", cwd=tmp_path, env={"HERE": ""})
+    assert code == 0
+    assert [line.split(": ", 1)[1] for line in said(err, "warning")] == [
+        "sinks.a.auth.bearer: token is empty",
+        "sinks.a.headers.X-A: environment variable HERE is empty"]
+
+
+# What is legal and hardly meant: the settings, and what is said of each.
+VERIFY = ("the certificate is not verified: whoever sits between can read and change everything; "
+          "caFile is the way to trust one of your own")
+TYPE = 'the type of Events is Normal or Warning, written so; did you mean "%s"?'
+OBJECT = 'kinds of objects begin with a capital letter; did you mean "%s"?'
+DOLLAR = "variables are not expanded here: this is taken as it stands; write the value itself"
+DOLLAR_URL = ("variables are not expanded here; write {env: NAME}, where the variable holds the "
+              "whole URL")
+CLEAR = "the credentials are sent in clear over http://; write https://"
+ADVICE = [
+    ("sinks: {a: {type: webhook, url: 'https://h.example/', tls: {insecureSkipVerify: true}}}",
+     [("sinks.a.tls.insecureSkipVerify", VERIFY)]),
+    ("sinks: {a: {type: kafka, brokers: 'h:9092', topic: t, securityProtocol: ssl, "
+     "tls: {insecureSkipVerify: true}}}", [("sinks.a.tls.insecureSkipVerify", VERIFY)]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/', auth: {oauth2: {tokenUrl: "
+     "'https://i.example/', clientId: c, clientSecret: {env: HOOK_PASSWORD}, "
+     "tls: {insecureSkipVerify: true}}}}}", [("sinks.a.auth.oauth2.tls.insecureSkipVerify", VERIFY)]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/', tls: {insecureSkipVerify: false}}}", []),
+    ("sinks: {a: {type: webhook, url: 'http://h.example/', auth: {bearer: {env: NEW}}}}",
+     [("sinks.a.url", CLEAR)]),
+    ("sinks: {a: {type: webhook, url: 'http://u:p@10.127.0.1/'}}", [("sinks.a.url", CLEAR)]),
+    ("sinks: {a: {type: elasticsearch, index: x, url: 'https://h.example/', moreUrls: "
+     "['https://i.example/', 'http://j.example/'], auth: {apiKey: {value: {env: NEW}}}}}",
+     [("sinks.a.moreUrls[1]", CLEAR)]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/', auth: {oauth2: {tokenUrl: "
+     "'http://i.example/', clientId: c, clientSecret: {env: NEW}}}}}",
+     [("sinks.a.auth.oauth2.tokenUrl",
+       "the client's secret is sent in clear over http://; write https://")]),
+    ("sinks: {a: {type: webhook, url: 'http://h.example/u@x'},\n"
+     "  b: {type: webhook, url: 'http://localhost:1/', auth: {bearer: {env: NEW}}},\n"
+     "  c: {type: webhook, url: 'http://[::1]:1/', auth: {bearer: {env: NEW}}},\n"
+     "  d: {type: webhook, url: 'http://127.3.2.1/', auth: {bearer: {env: NEW}}}}", []),
+    ("routes: [{match: {type: Warn}, sinks: a}]\nsinks: {a: {type: stdout}}",
+     [("routes[0].match.type", TYPE % "Warning")]),
+    ("routes: [{match: {type: ['!normal', Normal, 'Warn*', 're:^w']}, sinks: a}]\n"
+     "sinks: {a: {type: stdout}}", [("routes[0].match.type[0]", TYPE % "Normal")]),
+    ("routes: [{match: {object: {kind: [Pod, '!pod', 'replica*', 're:^p', '*set']}}, sinks: a}]\n"
+     "sinks: {a: {type: stdout}}", [("routes[0].match.object.kind[1]", OBJECT % "Pod"),
+                                    ("routes[0].match.object.kind[2]", OBJECT % "Replica*")]),
+    ("cluster: $CLUSTER\nsinks: {a: {type: stdout}}", [("cluster", DOLLAR)]),
+    ("cluster: 'a-$(CLUSTER)'\nsinks: {a: {type: stdout}}", [("cluster", DOLLAR)]),
+    ("cluster: 'a$b-$1-$-$A-${-$'\nsinks: {a: {type: stdout}}", []),
+    ("sinks: {a: {type: webhook, url: 'https://${HOST}/x'}}", [("sinks.a.url", DOLLAR_URL)]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: '${TAG:-x}'}}}",
+     [("sinks.a.headers.X-Tag", "variables are not expanded here; write {env: NAME}")]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: 'pa$WORD'}}}", []),
+    ("sinks: {a: {type: kafka, brokers: ['$BROKER:9092'], topic: t}}",
+     [("sinks.a.brokers[0]", DOLLAR)]),
+    ("routes: [{match: {message: ['re:^x$', '$HOME']}, sinks: a}]\nsinks: {a: {type: stdout}}", []),
+]
+
+
+@pytest.mark.parametrize("text,expected", ADVICE)
+def test_advice(tmp_path, text, expected):
+    """check warns at the setting's place; a start logs the same, as a line like all others."""
+    code, out, err = check(tmp_path, text, env=SECRETS)
+    assert (code, out) == (0, b"")
+    places = [line.split(": ", 1) for line in said(err, "warning") if ": routes: no route" not in line]
+    assert [tuple(rest.split(": ", 1)) for _, rest in places] == expected
+    more = "\nlog: {format: json}\nkubernetes: {kubeconfig: none/kubeconfig}\n"
+    (tmp_path / "x.yaml").write_text(text + more)
+    code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path, env=SECRETS)
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert [(line["severity"], line["setting"], line["error"], f"{line['line']}:{line['column']}")
+            for line in lines if line["message"] == "a setting may not be what was meant" and line["setting"] != "routes"] == [
+        ("WARNING", *says, at) for says, (at, _) in zip(expected, places)]
 
 
 EVERYTHING = {

@@ -183,6 +183,20 @@ def test_what_is_made_for_each_attempt(tmp_path, fake, hook):
     assert "\n      X-Hub-Signature-256: <per attempt>\n" in b and "\n      ce-id: gap-" in b
 
 
+def test_a_password_in_the_url_is_shown_as_what_it_becomes(fake, tmp_path):
+    """libcurl makes Basic of it; an explicit header is sent in its place."""
+    url = f"{fake.sinks}/a".replace("://", "://user:pw@")
+    config = write(tmp_path / "c.yaml", {"cluster": "test", "sinks": {
+        "a": {"type": "webhook", "url": url},
+        "b": {"type": "webhook", "url": url, "headers": {"Authorization": "x"}}}})
+    printed = explain(config, "--payload", text=RECORDS.split("\n", maxsplit=1)[0])
+    assert "pw" not in printed
+    a, b = printed.split("  b, webhook:\n")
+    for part in (a, b):
+        assert f"      POST {url.replace('user:pw', '***')}\n" in part
+        assert part.count("Authorization: ***\n") == 1
+
+
 def test_secrets_that_are_not_here(tmp_path):
     """Only a warning for each; everything else is shown as it would be."""
     config = write(tmp_path / "c.yaml", {"cluster": "test", "sinks": {
@@ -194,11 +208,11 @@ def test_secrets_that_are_not_here(tmp_path):
                           input=RECORDS.split("\n")[0], capture_output=True, text=True,
                           timeout=LIMIT, check=False)
     assert done.returncode == 0
-    assert sorted(done.stderr.splitlines()) == [
-        f"{config}: warning: sinks.a.auth.bearer: environment variable ER_NOT_SET is not set",
-        f"{config}: warning: sinks.a.headers.X-Key: cannot open /nowhere/key: No such file or directory",
-        f"{config}: warning: sinks.b.url: cannot open /nowhere/url: No such file or directory"]
-    assert "      POST https://host.example/a\n" in done.stdout
+    assert [line.split(": ", 1)[1] for line in done.stderr.splitlines() if line.startswith(str(config))] == [
+        "warning: sinks.a.headers.X-Key: cannot open /nowhere/key: No such file or directory",
+        "warning: sinks.a.auth.bearer: environment variable ER_NOT_SET is not set",
+        "warning: sinks.b.url: cannot open /nowhere/url: No such file or directory"]
+    assert "      POST https://***@host.example/a?***\n" in done.stdout
     assert "      X-Key: ***\n" in done.stdout and "      Authorization: ***\n" in done.stdout
     assert "      POST ***\n" in done.stdout
     assert done.stdout.count("\n      {\"schema\":") == 2

@@ -242,7 +242,7 @@ static void rewrite(const char *path, const char *text) {
 static void test_secret_file_changes(void **state) {
     (void)state;
     char *path = write_file("one\n");
-    er_secret_ref ref = {ER_SECRET_FILE, path};
+    er_secret_ref ref = {.kind = ER_SECRET_FILE, .text = path};
     er_secret *secret;
     er_err err;
     assert_int_equal(er_secret_new(&ref, "x.y", &secret, &err), ER_OK);
@@ -261,17 +261,17 @@ static void test_secret_errors(void **state) {
     (void)state;
     er_secret *secret;
     er_err err;
-    er_secret_ref missing = {ER_SECRET_FILE, (char[]){"/nonexistent/secret"}};
+    er_secret_ref missing = {.kind = ER_SECRET_FILE, .text = (char[]){"/nonexistent/secret"}};
     assert_int_equal(er_secret_new(&missing, "a.b", &secret, &err), ER_E_CONFIG);
     assert_string_equal(err.msg, "a.b: cannot open /nonexistent/secret: No such file or directory");
-    er_secret_ref unset = {ER_SECRET_ENV, (char[]){"ER_TEST_SURELY_UNSET"}};
+    er_secret_ref unset = {.kind = ER_SECRET_ENV, .text = (char[]){"ER_TEST_SURELY_UNSET"}};
     assert_int_equal(er_secret_new(&unset, "a.b", &secret, &err), ER_E_CONFIG);
     assert_string_equal(err.msg, "a.b: environment variable ER_TEST_SURELY_UNSET is not set");
     char *path = write_file("\n");
-    er_secret_ref empty = {ER_SECRET_FILE, path};
+    er_secret_ref empty = {.kind = ER_SECRET_FILE, .text = path};
     assert_int_equal(er_secret_new(&empty, "a.b", &secret, &err), ER_E_CONFIG);
     (void)unlink(path);
-    er_secret_ref directory = {ER_SECRET_FILE, (char[]){"/tmp"}};
+    er_secret_ref directory = {.kind = ER_SECRET_FILE, .text = (char[]){"/tmp"}};
     assert_int_equal(er_secret_new(&directory, "a.b", &secret, &err), ER_E_CONFIG);
     assert_string_equal(err.msg, "a.b: /tmp is not a regular file");
 }

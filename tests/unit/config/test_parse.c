@@ -198,7 +198,12 @@ static void test_empty_files(void **state) {
 /* Quotes make a text of what is nothing without them; nothing is expanded. */
 static void test_texts_stay_as_they_are(void **state) {
     (void)state;
-    sample *s = sample_good("cluster: \"~\"\nnames: [\"\", $HOME, '${X}', \"\\u00e9\\x41\"]\n");
+    er_buf out;
+    sample *s =
+        sample_parse("cluster: \"~\"\nnames: [\"\", $HOME, '${X}', \"\\u00e9\\x41\"]\n", &out);
+    assert_non_null(strstr(er_buf_cstr(&out), "x.yaml:2:13: warning: names[1]: variables are not"));
+    assert_non_null(strstr(er_buf_cstr(&out), "x.yaml:2:20: warning: names[2]: variables are not"));
+    er_buf_fini(&out);
     assert_string_equal(s->cluster, "~");
     assert_int_equal(s->names.n, 4);
     assert_string_equal(s->names.v[0].s, "");

@@ -212,7 +212,7 @@ static void test_secrets_are_masked(void **state) {
     print(s, &out);
     assert_null(strstr(er_buf_cstr(&out), "hunter2"));
     assert_non_null(strstr(er_buf_cstr(&out), "\ntoken: \"***\"\n"));
-    assert_non_null(strstr(er_buf_cstr(&out), "\nhome: https://host.example:1/p\n"));
+    assert_non_null(strstr(er_buf_cstr(&out), "\nhome: \"https://***@host.example:1/p?***\"\n"));
     assert_non_null(strstr(er_buf_cstr(&out), "\n      a: \"***\"\n"));
     assert_non_null(strstr(er_buf_cstr(&out), "\n      - \"***\"\n"));
     er_config_free(&sample_schema, s);

@@ -49,8 +49,8 @@ static void setup(fixture *f) {
     loopback_start(&f->lb, NULL);
     (void)snprintf(f->url, sizeof f->url, "http://127.0.0.1:%d/token?t=1", f->lb.port);
     f->settings.oauth2 = (er_oauth2_settings){
-        .token_url = {ER_SECRET_LITERAL, f->url},
-        .client_secret = {ER_SECRET_LITERAL, secret_text},
+        .token_url = {.kind = ER_SECRET_LITERAL, .text = f->url},
+        .client_secret = {.kind = ER_SECRET_LITERAL, .text = secret_text},
         .client_id = client_text,
     };
 }
@@ -319,7 +319,7 @@ static void test_a_rotated_secret(void **state) {
     put_file(path, "old\n");
     fixture f;
     setup(&f);
-    f.settings.oauth2.client_secret = (er_secret_ref){ER_SECRET_FILE, path};
+    f.settings.oauth2.client_secret = (er_secret_ref){.kind = ER_SECRET_FILE, .text = path};
     start(&f);
     put_file(path, "newer\n");
     loopback_reset(&f.lb, answer_of(&f, "401 No", "", "{\"error\":\"invalid_client\"}"));

@@ -148,7 +148,7 @@ static char text_secret[] = "s3cr:t";
 static char text_header[] = "X-Key";
 static char text_bad[] = "X Key";
 static char text_colon[] = "a:b";
-#define LITERAL ((er_secret_ref){ER_SECRET_LITERAL, text_secret})
+#define LITERAL ((er_secret_ref){.kind = ER_SECRET_LITERAL, .text = text_secret})
 
 static void test_auth_check(void **state) {
     (void)state;
@@ -202,8 +202,8 @@ static void test_auth_apply(void **state) {
     /* Elasticsearch's: id:key is encoded, what is encoded stays */
     applies(&(er_auth_settings){.api_key = {NULL, LITERAL}}, "Authorization", "ApiKey czNjcjp0");
     static char encoded[] = "czNjcjp0\n";
-    applies(&(er_auth_settings){.api_key = {NULL, {ER_SECRET_LITERAL, encoded}}}, "Authorization",
-            "ApiKey czNjcjp0");
+    applies(&(er_auth_settings){.api_key = {NULL, {.kind = ER_SECRET_LITERAL, .text = encoded}}},
+            "Authorization", "ApiKey czNjcjp0");
 }
 
 static void put_file(const char *path, const char *text) {
@@ -220,7 +220,7 @@ static void test_auth_refresh(void **state) {
     assert_true(fd >= 0);
     (void)close(fd);
     put_file(path, "one\n");
-    er_auth_settings s = {.bearer = {ER_SECRET_FILE, path}};
+    er_auth_settings s = {.bearer = {.kind = ER_SECRET_FILE, .text = path}};
     er_auth *auth = NULL;
     assert_int_equal(er_auth_new(&s, "sinks.hook.auth", &(er_http_options){0}, 1000, &auth, NULL),
                      ER_OK);

@@ -11,8 +11,9 @@ typedef struct setting {
 } setting;
 
 static void setting_init(setting *s, size_t more) {
-    *s = (setting){.config.url = {ER_SECRET_LITERAL, texts[0]},
-                   .more = {{ER_SECRET_LITERAL, texts[1]}, {ER_SECRET_LITERAL, texts[2]}}};
+    *s = (setting){.config.url = {.kind = ER_SECRET_LITERAL, .text = texts[0]},
+                   .more = {{.kind = ER_SECRET_LITERAL, .text = texts[1]},
+                            {.kind = ER_SECRET_LITERAL, .text = texts[2]}}};
     s->config.more_urls = (er_cfg_list){.v = s->more, .n = more};
     assert_int_equal(er_http_nodes_init(&s->nodes, &s->config, "es", NULL), ER_OK);
 }
@@ -102,7 +103,7 @@ static void test_secrets_are_named(void **state) {
     setting_init(&s, 2);
     er_http_nodes_fini(&s.nodes);
     static char missing[] = "/nowhere/url";
-    s.more[1] = (er_secret_ref){ER_SECRET_FILE, missing};
+    s.more[1] = (er_secret_ref){.kind = ER_SECRET_FILE, .text = missing};
     er_err err = {0};
     assert_int_equal(er_http_nodes_init(&s.nodes, &s.config, "es", &err), ER_E_CONFIG);
     assert_string_equal(err.msg, "sinks.es.moreUrls[1]: cannot open /nowhere/url: No such file or "

@@ -408,7 +408,7 @@ static void test_a_signature_holds_for_its_attempt(void **state) {
     assert_in_range(at, before / 1000000, er_time_now() / 1000000);
     /* The same by the signer alone, which has a test of its own. */
     char key_text[] = KEY;
-    er_secret_ref key = {ER_SECRET_LITERAL, key_text};
+    er_secret_ref key = {.kind = ER_SECRET_LITERAL, .text = key_text};
     er_sign_settings settings = {.type = ER_SIGN_STANDARD,
                                  .keys = {.v = &key, .n = 1, .elem_size = sizeof key}};
     er_signer *signer = NULL;
