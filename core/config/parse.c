@@ -49,15 +49,42 @@ static void leave(reader *r, size_t mark) {
 
 /* ---- complaints ---- */
 
+static size_t list_keys(const er_field *rows, bool has_type, er_buf *out) {
+    size_t n = 0;
+    er_buf_puts(out, has_type ? "type" : "");
+    for (const er_field *f = rows; f->key != NULL; f++) {
+        if (!er_field_is_pos(f) && (f->flags & ER_FIELD_HIDDEN) == 0) {
+            er_buf_puts(out, n > 0 || has_type ? ", " : "");
+            er_buf_puts(out, f->key);
+            n++;
+        }
+    }
+    return n;
+}
+
 /* What a row expects, in full. */
 static void put_expected(const er_field *f, er_buf *out) {
     er_buf_init(out, 1024);
     if (f->type == ER_FIELD_ENUM) {
         er_buf_puts(out, "one of ");
         er_choices_print(f->choices, out);
+    } else if (f->type == ER_FIELD_STRUCT) {
+        er_buf_puts(out, "a map (keys: ");
+        (void)list_keys(f->rows, false, out);
+        er_buf_puts(out, ")");
     } else {
         er_buf_puts(out, er_value_expected(f));
     }
+}
+
+/* What a text in place of a map may have meant. */
+static const char *short_form_hint(const er_field *f, const er_node *node) {
+    bool is_true = node->kind == ER_NODE_SCALAR && er_str_eqc(node->text, "true");
+    bool is_false = node->kind == ER_NODE_SCALAR && er_str_eqc(node->text, "false");
+    if ((is_true || is_false) && er_rows_find(f->rows, ER_STR("enabled")) != NULL) {
+        return is_true ? "; write {enabled: true}" : "; write {enabled: false}";
+    }
+    return is_true ? "; write {} for its defaults" : is_false ? "; leave the key out" : "";
 }
 
 static void found_other(reader *r, const er_field *f, const er_node *node) {
@@ -68,7 +95,8 @@ static void found_other(reader *r, const er_field *f, const er_node *node) {
     er_mask_unread(r->problems, r->schema, f, node);
     er_buf expected;
     put_expected(f, &expected);
-    ERROR(r, node->pos, "expected %s, found %s", er_buf_cstr(&expected), found);
+    ERROR(r, node->pos, "expected %s, found %s%s", er_buf_cstr(&expected), found,
+          f->type == ER_FIELD_STRUCT ? short_form_hint(f, node) : "");
     er_buf_fini(&expected);
 }
 
@@ -81,19 +109,6 @@ static const er_field *nearest_row(const er_field *rows, er_str key) {
         }
     }
     return nearest.found.p == NULL ? NULL : er_rows_find(rows, nearest.found);
-}
-
-static size_t list_keys(const er_field *rows, bool has_type, er_buf *out) {
-    size_t n = 0;
-    er_buf_puts(out, has_type ? "type" : "");
-    for (const er_field *f = rows; f->key != NULL; f++) {
-        if (!er_field_is_pos(f) && (f->flags & ER_FIELD_HIDDEN) == 0) {
-            er_buf_puts(out, n > 0 || has_type ? ", " : "");
-            er_buf_puts(out, f->key);
-            n++;
-        }
-    }
-    return n;
 }
 
 static void unknown_key(reader *r, const er_field *rows, bool has_type, const er_node *node) {
@@ -445,6 +460,10 @@ static void list_kinds(const er_field *f, er_str near_to, er_nearest *nearest, e
         er_buf_puts(out, i == 0 ? "" : ", ");
         er_buf_puts(out, kind.name);
         er_nearest_try(nearest, er_str_of(kind.name));
+    }
+    for (size_t i = 0; nearest->found.p == NULL && near_to.n >= 4 && f->variant_at(i, &kind); i++) {
+        bool is_begun = strncmp(kind.name, near_to.p, near_to.n) == 0; /* elastic */
+        nearest->found = is_begun ? er_str_of(kind.name) : nearest->found;
     }
 }
 

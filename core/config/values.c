@@ -182,6 +182,9 @@ static const char *unit_hint(const er_field *f, er_str number, er_str suffix) {
     if (number.n == 0 || (number.n > 1 && number.p[0] == '0')) {
         return "";
     }
+    if (is_duration && er_str_eqc(suffix, "d")) {
+        return "; the largest unit is h: a day is 24h";
+    }
     if (suffix.n == 0) {
         return is_duration ? "; a unit is missing: ms, s, m or h" : "; this size is too large";
     }

@@ -83,8 +83,8 @@ static void make_metrics(er_delivery *d, er_metrics *m) {
                                               "From seeing a record to its delivery.", labels,
                                               latency, sizeof latency / sizeof latency[0]);
     d->metrics.batch_records =
-        er_metrics_histogram(m, "sink_batch_records", "Records in a delivery.", labels, sizes,
-                             sizeof sizes / sizeof sizes[0]);
+        er_metrics_histogram(m, "sink_batch_records", "Records in a delivery; each attempt counts.",
+                             labels, sizes, sizeof sizes / sizeof sizes[0]);
     er_metrics_on_render(m, on_render, d);
 }
 
