@@ -479,6 +479,8 @@ def test_setup_without_the_privilege(fake, router, elastic, to, method, path, wh
     with server.changed:
         server.answers.clear()
     server.wait(5)
+    r.wait_log("connected")
+    assert r.stop() == 0
     assert len(r.logged("connected")) == 1
 
 
