@@ -315,9 +315,11 @@ def exposition(fake, router, hook, tmp_path):
         watch={"deployments": {"enabled": True, "metrics": True,
                                "maxReplicas": [{"deployment": "*/*", "max": 4}]},
                "pods": {"enabled": True, "metrics": True}},
-        routes=[{"sinks": ["a", "file", "out"]}],  # nobody is there who could have records of kafka
+        routes=[{"sinks": ["a", "file", "out"]}],  # nobody is there who could have records of the others
         sinks={"a": hook("a"), "file": {"type": "file", "path": str(tmp_path / "records")},
-               "out": {"type": "stdout"}, "kafka": {"type": "kafka", "brokers": ["127.0.0.1:9"], "topic": "t"}})
+               "out": {"type": "stdout"}, "kafka": {"type": "kafka", "brokers": ["127.0.0.1:9"], "topic": "t"},
+               "es": {"type": "elasticsearch", "url": "http://127.0.0.1:9", "index": "i"},
+               "redis": {"type": "redis", "address": "127.0.0.1:9", "stream": "s"}})
     fake.wait("watches open >= 3")
     fake.script("modify deployments/web namespace=shop spec.replicas=5\nmodify pods/web-1 namespace=shop "
                 'status.containerStatuses=[{"name":"main","restartCount":1}]')
