@@ -18,7 +18,7 @@ def begun(fake, keeping, hook, **more):
 
 def drained(fake, keeping, stream="pods"):
     """Everything written so far was seen and settled; the records."""
-    fake.script("version +1\nsend @bookmark")
+    fake.script("wait watches open of pods >= 1\nversion +1\nsend @bookmark")
     wait_point(keeping.directory, stream=stream, mark="resume", version=str(fake.state()["version"]))
     return fake.records("a")
 

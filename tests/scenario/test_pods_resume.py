@@ -19,7 +19,7 @@ def start(fake, keeping, hook, **more):
 
 def settled(fake, keeping):
     """Everything written so far was seen and settled."""
-    fake.script("version +1\nsend @bookmark")
+    fake.script("wait watches open of pods >= 1\nversion +1\nsend @bookmark")
     return wait_point(keeping.directory, stream="pods", mark="resume", version=str(fake.state()["version"]))
 
 
