@@ -86,10 +86,7 @@ void er_http_nodes_worked(er_http_nodes *nodes, const char *sink, const char *ur
 bool er_http_nodes_refresh(er_http_nodes *nodes) {
     bool is_new = false;
     for (size_t i = 0; i < nodes->n; i++) {
-        unsigned before = er_secret_generation(nodes->v[i].url);
-        er_secret_expire(nodes->v[i].url);
-        (void)er_secret_get(nodes->v[i].url);
-        is_new = er_secret_generation(nodes->v[i].url) != before || is_new;
+        is_new = er_secret_renew(nodes->v[i].url) || is_new;
     }
     return is_new;
 }

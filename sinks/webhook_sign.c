@@ -157,11 +157,7 @@ void er_signer_free(er_signer *signer) {
 bool er_signer_refresh(er_signer *signer) {
     bool is_new = false;
     for (size_t i = 0; i < signer->settings->keys.n; i++) {
-        er_secret *key = signer->keys[i];
-        unsigned before = er_secret_generation(key);
-        er_secret_expire(key);
-        (void)er_secret_get(key);
-        is_new = er_secret_generation(key) != before || is_new;
+        is_new = er_secret_renew(signer->keys[i]) || is_new;
     }
     return is_new;
 }

@@ -148,3 +148,10 @@ unsigned er_secret_generation(er_secret *secret) {
 void er_secret_expire(er_secret *secret) {
     secret->look_next = er_deadline_in(0);
 }
+
+bool er_secret_renew(er_secret *secret) {
+    unsigned before = secret->generation;
+    er_secret_expire(secret);
+    (void)er_secret_get(secret);
+    return secret->generation != before;
+}

@@ -38,5 +38,7 @@ er_str er_secret_get(er_secret *secret);
 unsigned er_secret_generation(er_secret *secret);
 /* Looks at the file again at the next er_secret_get, however recent the last look was. */
 void er_secret_expire(er_secret *secret);
+/* The same at once: true when the value is a new one. */
+bool er_secret_renew(er_secret *secret);
 
 #endif

@@ -256,11 +256,5 @@ bool er_auth_refresh(er_auth *auth) {
     if (auth->google != NULL) {
         return er_google_refresh(auth->google);
     }
-    if (auth->secret == NULL) {
-        return false;
-    }
-    unsigned before = er_secret_generation(auth->secret);
-    er_secret_expire(auth->secret);
-    (void)er_secret_get(auth->secret);
-    return er_secret_generation(auth->secret) != before;
+    return auth->secret != NULL && er_secret_renew(auth->secret);
 }

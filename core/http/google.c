@@ -409,13 +409,7 @@ static er_status ask(void *self, er_token *token, er_err *err) {
 
 static bool look(void *self) {
     er_google *g = self;
-    if (g->file == NULL) {
-        return false;
-    }
-    unsigned before = er_secret_generation(g->file);
-    er_secret_expire(g->file);
-    (void)er_secret_get(g->file);
-    return er_secret_generation(g->file) != before;
+    return g->file != NULL && er_secret_renew(g->file);
 }
 
 er_status er_google_token(er_google *g, er_str *token, er_err *err) {

@@ -249,10 +249,7 @@ static er_status ask(void *self, er_token *token, er_err *err) {
 
 static bool look(void *self) {
     er_oauth2 *o = self;
-    unsigned before = er_secret_generation(o->secret);
-    er_secret_expire(o->secret);
-    (void)er_secret_get(o->secret);
-    return er_secret_generation(o->secret) != before;
+    return er_secret_renew(o->secret);
 }
 
 er_status er_oauth2_token(er_oauth2 *o, er_str *token, er_err *err) {

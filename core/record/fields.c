@@ -253,11 +253,9 @@ bool er_fields_is_default(er_steps steps, const er_json *node) {
 
 /* ---- families ---- */
 
-static const char *const family_names[ER_FAMILIES_] = {
-    "replicas",    "image",          "resources",       "env",        "volumes",
-    "probes",      "command",        "ports",           "strategy",   "labels",
-    "annotations", "serviceAccount", "securityContext", "scheduling", "other",
-};
+#define NAME(id_, name_) name_,
+static const char *const family_names[ER_FAMILIES_] = {ER_FAMILY_LIST(NAME)};
+#undef NAME
 
 const char *er_family_name(er_family family) {
     return family_names[family];

@@ -51,24 +51,29 @@ bool er_fields_is_default(er_steps steps, const er_json *node);
 
 /* ---- families ---- */
 
-typedef enum er_family {
-    ER_FAMILY_REPLICAS,
-    ER_FAMILY_IMAGE,
-    ER_FAMILY_RESOURCES,
-    ER_FAMILY_ENV,
-    ER_FAMILY_VOLUMES,
-    ER_FAMILY_PROBES,
-    ER_FAMILY_COMMAND,
-    ER_FAMILY_PORTS,
-    ER_FAMILY_STRATEGY,
-    ER_FAMILY_LABELS,
-    ER_FAMILY_ANNOTATIONS,
-    ER_FAMILY_SERVICE_ACCOUNT,
-    ER_FAMILY_SECURITY_CONTEXT,
-    ER_FAMILY_SCHEDULING,
-    ER_FAMILY_OTHER,
-    ER_FAMILIES_,
-} er_family;
+#define ER_FAMILY_LIST(X)                                                                          \
+    X(REPLICAS, "replicas")                                                                        \
+    X(IMAGE, "image")                                                                              \
+    X(RESOURCES, "resources")                                                                      \
+    X(ENV, "env")                                                                                  \
+    X(VOLUMES, "volumes")                                                                          \
+    X(PROBES, "probes")                                                                            \
+    X(COMMAND, "command")                                                                          \
+    X(PORTS, "ports")                                                                              \
+    X(STRATEGY, "strategy")                                                                        \
+    X(LABELS, "labels")                                                                            \
+    X(ANNOTATIONS, "annotations")                                                                  \
+    X(SERVICE_ACCOUNT, "serviceAccount")                                                           \
+    X(SECURITY_CONTEXT, "securityContext")                                                         \
+    X(SCHEDULING, "scheduling")                                                                    \
+    X(OTHER, "other")
+
+#define ER_FAMILY_ID(id_, name_) ER_FAMILY_##id_,
+typedef enum er_family { ER_FAMILY_LIST(ER_FAMILY_ID) ER_FAMILIES_ } er_family;
+#undef ER_FAMILY_ID
+/* "replicas|image|...", a constant: all the names, for rows. */
+#define ER_FAMILY_WORD(id_, name_) "|" name_
+#define ER_FAMILY_WORDS            (&(ER_FAMILY_LIST(ER_FAMILY_WORD))[1])
 typedef uint32_t er_families; /* bit 1 << er_family */
 
 const char *er_family_name(er_family family);

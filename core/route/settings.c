@@ -70,14 +70,11 @@ static er_status check_words(const char *text, const char *words, er_err *err) {
 #define SEVERITIES "INFO|WARNING|ERROR"
 #define OPERATIONS "created|updated|deleted"
 #define STATES     "started|complete|stuck|paused"
-#define FAMILIES   /* as er_family_name has them */                                                \
-    "replicas|image|resources|env|volumes|probes|command|ports|strategy|labels|annotations|"       \
-    "serviceAccount|securityContext|scheduling|other"
 WORDS(check_kind, KINDS)
 WORDS(check_severity, SEVERITIES)
 WORDS(check_operation, OPERATIONS)
 WORDS(check_state, STATES)
-WORDS(check_families, FAMILIES)
+WORDS(check_families, ER_FAMILY_WORDS)
 
 /* ---- advice: what is legal, and matches nothing that anybody sends ---- */
 
@@ -135,7 +132,7 @@ static const er_field source_rows[] = {
 static const er_field change_rows[] = {
     CHECKED("operation", change.operation, OPERATIONS, check_operation,
             "What was done: created, updated, deleted."),
-    CHECKED("fields", change.fields, FAMILIES, check_families,
+    CHECKED("fields", change.fields, ER_FAMILY_WORDS, check_families,
             "What was changed; of several one must match: replicas, image, resources, env, "
             "volumes, probes, command, ports, strategy, labels, annotations, serviceAccount, "
             "securityContext, scheduling, other."),

@@ -251,7 +251,14 @@ static void test_secret_file_changes(void **state) {
     er_secret_expire(secret);
     assert_str(er_secret_get(secret), "second");
     assert_int_equal(er_secret_generation(secret), 2);
+    assert_false(er_secret_renew(secret));
+    rewrite(path, "the third\n");
+    assert_true(er_secret_renew(secret));
+    assert_str(er_secret_get(secret), "the third");
+    rewrite(path, "second\n");
+    assert_true(er_secret_renew(secret));
     assert_int_equal(unlink(path), 0);
+    assert_false(er_secret_renew(secret));
     er_secret_expire(secret);
     assert_str(er_secret_get(secret), "second"); /* gone: the old value stays */
     er_secret_free(secret);
