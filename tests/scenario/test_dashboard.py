@@ -65,8 +65,8 @@ def test_the_dashboard_is_whole():
     ids = [panel["id"] for panel in DASHBOARD["panels"]]
     assert len(set(ids)) == len(ids)
     rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
-    assert [row.split()[0].rstrip(":") for row in rows] == ["Overview", "Delivery", "Kafka", "Watches",
-                                                            "Process", "Workloads"]
+    assert [row.split()[0].rstrip(":") for row in rows] == ["Overview", "Delivery", "Kafka", "Elasticsearch",
+                                                            "Watches", "Process", "Workloads"]
     taken = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
@@ -85,6 +85,6 @@ def test_every_metric_of_sinks_and_watches_is_shown(exposition):
         "eventrouter_decode_errors_total", "eventrouter_list_items_total", "eventrouter_notices_lost_total",
         "eventrouter_notices_total", "eventrouter_records_truncated_total",
         "eventrouter_route_pattern_limits_total", "eventrouter_sink_kafka_queue_bytes",
-        "eventrouter_sink_kafka_requests_total", "eventrouter_sink_kafka_sent_bytes_total", "eventrouter_state_usable", "eventrouter_state_voided_total",
-        "eventrouter_watch_expired_quiet_total", "eventrouter_watch_stale_frames_total",
-        "eventrouter_watch_unsettled_frames"}
+        "eventrouter_sink_kafka_requests_total", "eventrouter_sink_kafka_sent_bytes_total",
+        "eventrouter_state_usable", "eventrouter_state_voided_total", "eventrouter_watch_expired_quiet_total",
+        "eventrouter_watch_stale_frames_total", "eventrouter_watch_unsettled_frames"}
