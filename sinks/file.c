@@ -284,7 +284,7 @@ static const er_field file_rows[] = {
     ER_SINK_ROWS(file_batch_rows),
     {.key = "path",
      .type = ER_FIELD_STRING,
-     .flags = ER_FIELD_REQUIRED,
+     .flags = ER_FIELD_REQUIRED | ER_FIELD_WRITTEN,
      .check = check_path,
      .offset = C(path),
      .help = "The file. It is made when it is not there, its directory is not. It is locked: only "

@@ -124,7 +124,10 @@ int er_cmd_run(int argc, char **argv) {
     er_app_config *config;
     er_route_table *table;
     er_status status = er_app_load(file, &config, &table, &problems);
-    er_problems_look_outside(&problems, ER_OUTSIDE_ALL, status != ER_OK);
+    /* A place that cannot be written keeps no start back: the sink waits for it, and says so. */
+    er_problems_look_outside(
+        &problems, status == ER_OK ? ER_OUTSIDE_SECRETS | ER_OUTSIDE_FILES : ER_OUTSIDE_ALL,
+        status != ER_OK);
     if (problems.errors > 0) {
         er_print_problems(&problems);
         code = ER_EXIT_USAGE;

@@ -51,6 +51,8 @@ enum {
     ER_FIELD_OPEN = 16,
     ER_FIELD_FILE = 32,    /* STRING: the path of a file that is read at the start */
     ER_FIELD_PATTERN = 64, /* STRING, STRINGS: "$" has a meaning of its own */
+    ER_FIELD_WRITTEN = 128, /* STRING: the path of a file that is made in a directory, and written */
+    ER_FIELD_DIRECTORY = 256, /* STRING: a directory that is written to, made when it is missing */
 };
 
 typedef struct er_variant er_variant;
@@ -156,12 +158,22 @@ void er_problems_add(er_problems *problems, bool is_warning, er_pos pos, const c
  * secret fields in source lines are masked. */
 void er_problems_print(er_problems *problems, er_buf *out);
 
-/* Looks at every secret file and variable that the configuration names, and at every ER_FIELD_FILE,
- * also of one with errors; what cannot be read is a problem at its own position. */
-typedef enum er_outside_of { ER_OUTSIDE_ALL, ER_OUTSIDE_SECRETS } er_outside_of;
-void er_problems_look_outside(er_problems *problems, er_outside_of which, bool is_warning);
+/* Looks at what the configuration names, also one with errors: kinds of er_outside_of, or-ed. What
+ * cannot be read, or could not be written, is a problem at its own position. Makes nothing. */
+typedef enum er_outside_of {
+    ER_OUTSIDE_SECRETS = 1, /* files and variables */
+    ER_OUTSIDE_FILES = 2,   /* ER_FIELD_FILE */
+    ER_OUTSIDE_PLACES = 4,  /* ER_FIELD_WRITTEN and ER_FIELD_DIRECTORY */
+    ER_OUTSIDE_ALL = 7,
+} er_outside_of;
+void er_problems_look_outside(er_problems *problems, unsigned kinds, bool is_warning);
 /* True when it found one below path ("sinks.hook"). */
 bool er_problems_misses(const er_problems *problems, const char *path);
+
+/* A DURATION or SIZE as a file has it, for messages: 90000 as "90s", 65536 as "64KiB". Returns out.
+ */
+#define ER_NUMBER_TEXT 32
+const char *er_number_text(er_field_type type, int64_t v, char out[ER_NUMBER_TEXT]);
 
 typedef struct er_schema {
     const char *title;

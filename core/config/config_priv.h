@@ -87,11 +87,15 @@ typedef struct er_outside {
     er_pos pos;
     char *path;        /* "sinks.hook.auth.bearer" */
     er_secret_ref ref; /* FILE or ENV */
-    bool is_secret;    /* else only that the file can be read is looked at */
+    er_outside_of kind;
+    bool is_directory; /* PLACES: not a file */
     bool is_missing;   /* er_problems_look_outside found it so */
 } er_outside;
-void er_outside_add(er_problems *problems, er_pos pos, const char *path, const er_secret_ref *ref,
-                    bool is_secret);
+/* Of a secret. */
+void er_outside_add(er_problems *problems, er_pos pos, const char *path, const er_secret_ref *ref);
+/* Of a row with the flags ER_FIELD_FILE, ER_FIELD_WRITTEN or ER_FIELD_DIRECTORY. */
+void er_outside_add_file(er_problems *problems, er_pos pos, const char *path, const char *file,
+                         unsigned flags);
 void er_outside_fini(er_problems *problems);
 
 /* True when text has a variable as shells, Compose and Kubernetes write it: $NAME, ${NAME} or

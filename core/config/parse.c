@@ -201,9 +201,10 @@ static void read_scalar(reader *r, const er_field *f, const er_node *node, void 
         return;
     }
     advise(r, f, node);
-    if ((f->flags & ER_FIELD_FILE) != 0 && node->text.n > 0 && !r->quiet) {
-        const er_secret_ref ref = {.kind = ER_SECRET_FILE, .text = *(char **)target};
-        er_outside_add(r->problems, node->pos, er_buf_cstr(&r->path), &ref, false);
+    if ((f->flags & (ER_FIELD_FILE | ER_FIELD_WRITTEN | ER_FIELD_DIRECTORY)) != 0 &&
+        node->text.n > 0 && !r->quiet) {
+        er_outside_add_file(r->problems, node->pos, er_buf_cstr(&r->path), *(char **)target,
+                            f->flags);
     }
 }
 
@@ -249,7 +250,7 @@ static void read_reference(reader *r, const er_field *f, const er_node *map, er_
     }
     leave(r, mark);
     if (out->kind != ER_SECRET_UNSET) {
-        er_outside_add(r->problems, one->pos, er_buf_cstr(&r->path), out, true);
+        er_outside_add(r->problems, one->pos, er_buf_cstr(&r->path), out);
     }
 }
 

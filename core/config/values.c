@@ -104,24 +104,24 @@ void er_number_print(er_field_type type, int64_t v, er_buf *out) {
     er_buf_putf(out, "%lld%s", (long long)(v / u->factor), u->name);
 }
 
+const char *er_number_text(er_field_type type, int64_t v, char out[ER_NUMBER_TEXT]) {
+    er_buf text;
+    er_buf_init(&text, ER_NUMBER_TEXT);
+    er_number_print(type, v, &text);
+    (void)snprintf(out, ER_NUMBER_TEXT, "%s", er_buf_cstr(&text));
+    er_buf_fini(&text);
+    return out;
+}
+
 static er_status out_of_limits(const er_field *f, const char *found, er_err *err) {
-    er_buf low;
-    er_buf high;
-    er_buf_init(&low, 64);
-    er_buf_init(&high, 64);
-    er_number_print(f->type, f->min, &low);
-    er_number_print(f->type, er_field_max(f), &high);
-    er_status status;
+    char low[ER_NUMBER_TEXT];
+    char high[ER_NUMBER_TEXT];
+    (void)er_number_text(f->type, f->min, low);
     if (er_field_max(f) == INT64_MAX) {
-        status =
-            er_err_set(err, ER_E_CONFIG, "must be at least %s, found %s", er_buf_cstr(&low), found);
-    } else {
-        status = er_err_set(err, ER_E_CONFIG, "must be between %s and %s, found %s",
-                            er_buf_cstr(&low), er_buf_cstr(&high), found);
+        return er_err_set(err, ER_E_CONFIG, "must be at least %s, found %s", low, found);
     }
-    er_buf_fini(&low);
-    er_buf_fini(&high);
-    return status;
+    return er_err_set(err, ER_E_CONFIG, "must be between %s and %s, found %s", low,
+                      er_number_text(f->type, er_field_max(f), high), found);
 }
 
 static er_status check_limits(const er_field *f, int64_t v, er_str text, er_err *err) {

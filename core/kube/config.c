@@ -32,6 +32,7 @@ const er_field er_kube_rows[] = {
     {.key = "kubeconfig",
      .type = ER_FIELD_STRING,
      .offset = AT(kubeconfig),
+     .flags = ER_FIELD_FILE,
      .max = 4096,
      .help = "Path of a kubeconfig file. Left out: the service account of the pod, else the files "
              "in $KUBECONFIG, else ~/.kube/config."},

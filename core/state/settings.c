@@ -12,6 +12,7 @@ const er_field er_state_rows[] = {
     {.key = "path",
      .type = ER_FIELD_STRING,
      .offset = S(path),
+     .flags = ER_FIELD_DIRECTORY,
      .max = 4000,
      .help = "A directory of the router's own, made when missing; in Kubernetes on a volume that "
              "outlives the pod."},

@@ -4,6 +4,7 @@ and what is made from the same rows: the effective configuration, the JSON Schem
 tests/golden/config/bad/NAME.yaml must give exactly NAME.err, good/NAME.yaml no word. A new message
 is looked at by a person:
     cd tests/golden/config && eventrouter check -c bad/NAME.yaml 2>bad/NAME.err"""
+import ctypes
 import json
 import os
 import pathlib
@@ -22,10 +23,10 @@ GOOD = sorted((GOLDEN / "good").glob("*.yaml")) + sorted((ROOT / "config/example
 SANITIZERS = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
 
 
-def run(*args, cwd=GOLDEN, env=None, seconds=60):
+def run(*args, cwd=GOLDEN, env=None, seconds=60, preexec_fn=None):
     """Code, stdout and stderr as bytes; nothing of the caller's environment tells secrets."""
     done = subprocess.run([str(BIN), *map(str, args)], cwd=cwd, capture_output=True, check=False,
-                          timeout=seconds, stdin=subprocess.DEVNULL,
+                          timeout=seconds, stdin=subprocess.DEVNULL, preexec_fn=preexec_fn,
                           env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **SANITIZERS,
                                **(env or {})})
     return done.returncode, done.stdout, done.stderr
@@ -291,6 +292,67 @@ def test_what_is_there_is_not_missed(tmp_path):
         "sinks.a.headers.X-A: environment variable HERE is empty"]
 
 
+def without_override():
+    """Root, too, is then asked for its rights (PR_CAPBSET_DROP of CAP_DAC_*)."""
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):
+        libc.prctl(24, capability, 0, 0, 0)
+
+
+PLACES = """\
+sinks:
+  none: {type: file, path: none/dir/a.ndjson}
+  closed: {type: file, path: closed/a.ndjson}
+  theirs: {type: file, path: theirs}
+  dir: {type: file, path: dir}
+  link: {type: file, path: link}
+  fifo: {type: file, path: fifo}
+  under: {type: file, path: token/a.ndjson}
+  good: {type: file, path: dir/a.ndjson}
+  here: {type: file, path: a.ndjson}
+  there: {type: file, path: token}
+"""
+NO_PLACE = [
+    "2:28: sinks.none.path: cannot write none/dir/a.ndjson: the directory none/dir does not exist",
+    "3:30: sinks.closed.path: cannot write closed/a.ndjson: the directory closed: Permission denied",
+    "4:30: sinks.theirs.path: cannot write theirs: Permission denied",
+    "5:27: sinks.dir.path: cannot write dir: it is a directory",
+    "6:28: sinks.link.path: cannot write link: it is a symbolic link, which is not followed",
+    "7:28: sinks.fifo.path: cannot write fifo: it is no regular file",
+    "8:29: sinks.under.path: cannot write token/a.ndjson: Not a directory",
+]
+STATES = {
+    "state": [], "state/": [], "dir": [],
+    "none/state/": ["12:15: state.path: cannot write none/state/: the directory none does not exist"],
+    "closed": ["12:15: state.path: cannot write closed: Permission denied"],
+    "closed/state": ["12:15: state.path: cannot write closed/state: the directory closed: "
+                     "Permission denied"],
+    "token": ["12:15: state.path: cannot write token: it is no directory"],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_places_that_cannot_be_written(tmp_path, state):
+    """A warning, at a start as well: there the sink waits, and a store that is missing is done without."""
+    (tmp_path / "token").write_text("")
+    (tmp_path / "theirs").touch(mode=0o444)
+    (tmp_path / "link").symlink_to("token")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "closed").mkdir(mode=0o555)
+    os.mkfifo(tmp_path / "fifo")
+    before = sorted(tmp_path.rglob("*"))
+    expected = NO_PLACE + STATES[state]
+    code, out, err = check(tmp_path, f"{PLACES}state: {{path: {state}}}\n", preexec_fn=without_override)
+    assert (code, out, said(err, "warning"), said(err, "error")) == (0, b"", expected, [])
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "x.yaml"])  # it only looked
+    with open(tmp_path / "x.yaml", "a", encoding="utf-8") as file:
+        file.write("kubernetes: {kubeconfig: none/kubeconfig}\n")
+    code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path, preexec_fn=without_override)
+    assert (code, out, said(err, "warning")) == (2, b"", [])
+    assert said(err, "error") == ["13:26: kubernetes.kubeconfig: cannot open none/kubeconfig: "
+                                  "No such file or directory"]
+
+
 # What is legal and hardly meant: the settings, and what is said of each.
 VERIFY = ("the certificate is not verified: whoever sits between can read and change everything; "
           "caFile is the way to trust one of your own")
@@ -350,7 +412,8 @@ def test_advice(tmp_path, text, expected):
     assert (code, out) == (0, b"")
     places = [line.split(": ", 1) for line in said(err, "warning") if ": routes: no route" not in line]
     assert [tuple(rest.split(": ", 1)) for _, rest in places] == expected
-    more = "\nlog: {format: json}\nkubernetes: {kubeconfig: none/kubeconfig}\n"
+    (tmp_path / "kubeconfig").write_text("")
+    more = "\nlog: {format: json}\nkubernetes: {kubeconfig: kubeconfig}\n"
     (tmp_path / "x.yaml").write_text(text + more)
     code, out, err = run("run", "-c", "x.yaml", cwd=tmp_path, env=SECRETS)
     lines = [json.loads(line) for line in err.splitlines()]
@@ -362,7 +425,7 @@ def test_advice(tmp_path, text, expected):
 EVERYTHING = {
     "cluster": "prod: eu1 #1", "log": {"level": "warning", "format": "text"},
     "admin": {"listen": "127.0.0.1:9090"},
-    "kubernetes": {"kubeconfig": "/etc/kubeconfig", "context": "admin", "namespaces": ["a", "b"]},
+    "kubernetes": {"kubeconfig": __file__, "context": "admin", "namespaces": ["a", "b"]},
     "watch": {"timeout": "20s", "idleTimeout": "40s", "backoff": {"initial": "1ms", "max": "1h"},
               "events": {"enabled": True, "startFrom": "now", "fieldSelector": "type=Warning"}},
     "notices": {"window": "1500ms"}, "shutdown": {"grace": 0},
