@@ -175,6 +175,7 @@ static int answer(explain_run *run, const char *name) {
         (void)fprintf(stderr, "%s: and %zu more\n", run->input, run->faults - FAULTS_MAX);
     } else if (run->faults + run->answers == 0) {
         (void)fprintf(stderr, "%s: no record and no Event in it\n", run->input);
+        run->code = ER_EXIT_FAILURE;
     }
     return run->code;
 }

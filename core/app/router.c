@@ -198,7 +198,7 @@ static er_status start_admin(er_router *r, er_err *err) {
     return status;
 }
 
-er_status er_router_start(er_router *r, er_err *err) {
+static void log_start(const er_router *r) {
     ER_LOG(ER_LOG_INFO, "app", "started", ER_LS("version", ER_VERSION),
            ER_LS("server", er_kube_config_server(r->kube)),
            ER_LS("credentials", er_kube_config_origin(r->kube)), ER_LI("sinks", r->deliveries_n),
@@ -209,7 +209,13 @@ er_status er_router_start(er_router *r, er_err *err) {
                "sits between can read and change everything",
                ER_LS("credentials", er_kube_config_origin(r->kube)));
     }
-    er_status status = start_admin(r, err);
+}
+
+er_status er_router_start(er_router *r, er_err *err) {
+    er_status status = start_admin(r, err); /* what may be in use, before anything is begun */
+    if (status == ER_OK) {
+        log_start(r);
+    }
     for (size_t i = 0; i < r->deliveries_n && status == ER_OK; i++) {
         status = er_delivery_start(r->deliveries[i], err);
     }

@@ -1,11 +1,12 @@
 """The command line: what is said to whom, and how commands end."""
 import json
 import re
+import socket
 import subprocess
 
 import pytest
 
-from conftest import BIN, ROOT
+from conftest import BIN, LIMIT, ROOT, Router
 
 FIRST = str(ROOT / "config/examples/first.yaml")
 
@@ -75,6 +76,17 @@ def test_stdout_takes_nothing(arguments):
         code, _, errors = call(*arguments, stdout=full)
     assert code == 1
     assert errors.endswith("eventrouter: cannot write to stdout: No space left on device\n")
+
+
+def test_the_port_is_in_use(fake, tmp_path):
+    """Said before anything is watched or written, and nothing has started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        r = Router(tmp_path, fake.api, {"admin": {"listen": at}, "sinks": {"a": {"type": "stdout"}}})
+        assert r.process.wait(LIMIT) == r.stop() == 1
+    assert [line["message"] for line in r.lines] == ["cannot start"]
+    assert r.lines[0]["error"] == f"cannot listen on {at}: Address already in use; check admin.listen"
+    assert fake.log() == []
 
 
 def test_log_as_text(fake, tmp_path):

@@ -279,10 +279,12 @@ def test_many_bad_documents_are_counted():
     assert lines[100] == "stdin: and 900 more"
 
 
-def test_nothing_in_it():
-    done = subprocess.run([BIN / "eventrouter", "explain", "-c", TABLE], input='{"items":[]}',
+@pytest.mark.parametrize("text", ["", "\n", '{"items":[]}'])
+def test_nothing_in_it(text):
+    """Whoever pipes nothing into it has asked for something, and a script must see that."""
+    done = subprocess.run([BIN / "eventrouter", "explain", "-c", TABLE], input=text,
                           capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "stdin: no record and no Event in it\n"
 
 
