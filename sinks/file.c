@@ -242,10 +242,13 @@ static er_status file_check(const void *config, er_err *err) {
                           "rotate.keep without rotate.size or rotate.age: nothing would rotate");
     }
     if (c->rotate.size > 0 && c->rotate.size < c->common.batch.bytes) {
+        char size[ER_NUMBER_TEXT];
+        char batch[ER_NUMBER_TEXT];
         return er_err_set(err, ER_E_CONFIG,
-                          "rotate.size (%lld) is smaller than one batch; make it larger, or "
-                          "batch.bytes (%lld) smaller",
-                          (long long)c->rotate.size, (long long)c->common.batch.bytes);
+                          "rotate.size (%s) is smaller than one batch; make it larger, or "
+                          "batch.bytes (%s) smaller",
+                          er_number_text(ER_FIELD_SIZE, c->rotate.size, size),
+                          er_number_text(ER_FIELD_SIZE, c->common.batch.bytes, batch));
     }
     return ER_OK;
 }

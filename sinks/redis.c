@@ -280,10 +280,12 @@ static er_status redis_check(const void *config, er_err *err) {
                           "maxLen and minId cannot be given together: XADD takes one of them");
     }
     if (c->wait.replicas > 0 && c->wait.timeout_ms >= c->timeout.request_ms) {
+        char wait[ER_NUMBER_TEXT];
+        char request[ER_NUMBER_TEXT];
         return er_err_set(err, ER_E_CONFIG,
-                          "wait.timeout (%" PRId64 " ms) must be shorter than timeout.request "
-                          "(%" PRId64 " ms)",
-                          c->wait.timeout_ms, c->timeout.request_ms);
+                          "wait.timeout (%s) must be shorter than timeout.request (%s)",
+                          er_number_text(ER_FIELD_DURATION, c->wait.timeout_ms, wait),
+                          er_number_text(ER_FIELD_DURATION, c->timeout.request_ms, request));
     }
     if (c->tls.pos.line > 0 && strncmp(c->address, "unix:", 5) == 0) {
         return er_err_set(err, ER_E_CONFIG, "tls is given, but address is a Unix socket");

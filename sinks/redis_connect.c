@@ -43,6 +43,10 @@ static er_status wrong_address(er_err *err) {
                       "unix:/path/of/a/socket");
 }
 
+static er_status wrong_port(er_err *err) {
+    return er_err_set(err, ER_E_CONFIG, "the port must be between 1 and 65535");
+}
+
 static bool is_host(er_str host, bool is_v6) {
     const char *more = is_v6 ? ":." : "._-";
     for (size_t i = 0; i < host.n; i++) {
@@ -55,23 +59,26 @@ static bool is_host(er_str host, bool is_v6) {
     return host.n > 0 && host.n <= HOST_MAX;
 }
 
-/* False when it is not host, host:port or [IPv6]:port. */
-static bool split_host(const char *address, er_str *host, unsigned *port) {
+/* Errors: it is not host, host:port or [IPv6]:port. */
+static er_status split_host(const char *address, er_str *host, unsigned *port, er_err *err) {
     bool is_v6 = address[0] == '[';
     const char *end = is_v6 ? strchr(address, ']') : address + strcspn(address, ":");
     if (end == NULL) {
-        return false;
+        return wrong_address(err);
     }
     const char *start = address + (is_v6 ? 1 : 0);
     *host = (er_str){start, (size_t)(end - start)};
     const char *rest = is_v6 ? end + 1 : end;
     uint64_t number = PORT_DEFAULT;
+    if (!is_host(*host, is_v6) || (rest[0] != ':' && rest[0] != '\0') ||
+        (rest[0] == ':' && strspn(rest + 1, "0123456789") != strlen(rest + 1))) {
+        return wrong_address(err);
+    }
     if (rest[0] == ':' && !er_parse_u64(er_str_of(rest + 1), &number)) {
-        return false;
+        return rest[1] == '\0' ? wrong_address(err) : wrong_port(err);
     }
     *port = (unsigned)number;
-    return (rest[0] == ':' || rest[0] == '\0') && number >= 1 && number <= 65535 &&
-           is_host(*host, is_v6);
+    return number >= 1 && number <= 65535 ? ER_OK : wrong_port(err);
 }
 
 er_status er_redis_address_check(const char *address, er_err *err) {
@@ -85,7 +92,7 @@ er_status er_redis_address_check(const char *address, er_err *err) {
                                 "a Unix socket is unix: and an absolute path of at most %zu bytes",
                                 PATH_MAX_);
     }
-    return split_host(address, &host, &port) ? ER_OK : wrong_address(err);
+    return split_host(address, &host, &port, err);
 }
 
 /* ---- life ---- */
@@ -115,7 +122,7 @@ er_status er_redis_conn_new(const er_redis_options *options, er_redis_conn **out
     if (strncmp(address, "unix:", 5) == 0) {
         conn->path = address + 5;
         (void)snprintf(conn->peer, sizeof conn->peer, "%s", address);
-    } else if (split_host(address, &host, &conn->port)) {
+    } else if (split_host(address, &host, &conn->port, NULL) == ER_OK) {
         memcpy(conn->host, host.p, host.n);
         bool is_v6 = strchr(conn->host, ':') != NULL;
         (void)snprintf(conn->peer, sizeof conn->peer, is_v6 ? "[%s]:%u" : "%s:%u", conn->host,

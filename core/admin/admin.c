@@ -28,6 +28,14 @@ struct er_admin {
 
 /* ---- the address ---- */
 
+static bool is_port_too_large(const char *listen) {
+    const char *colon = strrchr(listen, ':');
+    const char *port = colon == NULL ? "" : colon + 1;
+    uint64_t number;
+    return port[0] != '\0' && strspn(port, "0123456789") == strlen(port) &&
+           (!er_parse_u64(er_str_of(port), &number) || number > 65535);
+}
+
 /* Splits "HOST:PORT", "[HOST]:PORT", ":PORT"; host "" means all addresses. */
 static bool split_listen(const char *listen, char host[64], char port[8]) {
     const char *colon = strrchr(listen, ':');
@@ -60,6 +68,10 @@ static er_status resolve(const char *listen, struct addrinfo **out, er_err *err)
         if (getaddrinfo(node[0] == '\0' ? NULL : node, port, &hints, out) == 0) {
             return ER_OK;
         }
+    }
+    if (is_port_too_large(listen)) {
+        return er_err_set(err, ER_E_CONFIG, "the port of \"%s\" must be between 0 and 65535",
+                          listen);
     }
     return er_err_set(err, ER_E_CONFIG,
                       "\"%s\" is not an address and a port, such as 0.0.0.0:8080 or [::1]:8080",

@@ -7,12 +7,12 @@
 
 #define PATH_MAX_BYTES 16384
 #define PATH_KEY_MAX   64 /* bytes of one key in a path */
-#define LISTED_MAX     12 /* so many valid keys are listed when none is near */
 
 typedef struct reader {
     er_problems *problems;
     const er_schema *schema;
-    er_buf path; /* "sinks.kafka.brokers[1]" */
+    er_buf path;          /* "sinks.kafka.brokers[1]" */
+    const er_field *rows; /* of the map that is being read */
     bool quiet;  /* defaults: literals of secrets are not warned of */
 } reader;
 
@@ -49,17 +49,15 @@ static void leave(reader *r, size_t mark) {
 
 /* ---- complaints ---- */
 
-static size_t list_keys(const er_field *rows, bool has_type, er_buf *out) {
-    size_t n = 0;
+static void list_keys(const er_field *rows, bool has_type, er_buf *out) {
+    size_t start = out->len;
     er_buf_puts(out, has_type ? "type" : "");
     for (const er_field *f = rows; f->key != NULL; f++) {
         if (!er_field_is_pos(f) && (f->flags & ER_FIELD_HIDDEN) == 0) {
-            er_buf_puts(out, n > 0 || has_type ? ", " : "");
+            er_buf_puts(out, out->len > start ? ", " : "");
             er_buf_puts(out, f->key);
-            n++;
         }
     }
-    return n;
 }
 
 /* What a row expects, in full. */
@@ -70,7 +68,7 @@ static void put_expected(const er_field *f, er_buf *out) {
         er_choices_print(f->choices, out);
     } else if (f->type == ER_FIELD_STRUCT) {
         er_buf_puts(out, "a map (keys: ");
-        (void)list_keys(f->rows, false, out);
+        list_keys(f->rows, false, out);
         er_buf_puts(out, ")");
     } else {
         er_buf_puts(out, er_value_expected(f));
@@ -122,9 +120,8 @@ static void unknown_key(reader *r, const er_field *rows, bool has_type, const er
     }
     er_buf list;
     er_buf_init(&list, 2048);
-    bool is_few = list_keys(rows, has_type, &list) <= LISTED_MAX;
-    ERROR(r, node->key_pos, "unknown key %s%s%s", shown, is_few ? "; the keys here are " : "",
-          is_few ? er_buf_cstr(&list) : "");
+    list_keys(rows, has_type, &list);
+    ERROR(r, node->key_pos, "unknown key %s; the keys here are %s", shown, er_buf_cstr(&list));
     er_buf_fini(&list);
 }
 
@@ -295,10 +292,22 @@ static void read_literal(reader *r, const er_field *f, const er_node *node, er_s
         .kind = ER_SECRET_LITERAL, .text = er_str_dup(node->text), .pos = node->pos};
 }
 
+/* The row beside a URL that takes further ones; NULL: there is none. */
+static const char *key_of_urls(const er_field *rows) {
+    for (; rows != NULL && rows->key != NULL; rows++) {
+        if (er_field_is_urls(rows)) {
+            return rows->key;
+        }
+    }
+    return NULL;
+}
+
 static void read_secret(reader *r, const er_field *f, const er_node *node, er_secret_ref *out) {
     if (node->kind == ER_NODE_LIST) {
         er_mask_node(r->problems, node);
-        ERROR(r, node->pos, "expected %s, found a list", secret_expected(f));
+        const char *more = f->type == ER_FIELD_URL ? key_of_urls(r->rows) : NULL;
+        ERROR(r, node->pos, "expected %s, found a list%s%s", secret_expected(f),
+              more == NULL ? "" : "; all but the first belong into ", more == NULL ? "" : more);
         return;
     }
     er_secret_ref fresh = {0};
@@ -504,12 +513,24 @@ static void read_kind(reader *r, const er_field *f, const er_node *body, const e
     }
 }
 
+/* The name of a kind alone is meant as that, and is no secret. */
+static void found_no_body(reader *r, const er_field *f, const er_node *node) {
+    er_variant kind;
+    if (node->kind == ER_NODE_SCALAR && er_variant_find(f, node->text, &kind)) {
+        ERROR(r, node->pos, "expected a map with the key type; write {type: %s}", kind.name);
+        return;
+    }
+    er_mask_unread(r->problems, r->schema, f, node);
+    ERROR(r, node->pos, "expected a map with the key type, found a %s",
+          node->kind == ER_NODE_SCALAR ? "text" : "list");
+}
+
 static void read_variant(reader *r, const er_field *f, const er_node *node, er_cfg_variant *out) {
     *out = (er_cfg_variant){.name = {.s = er_str_dup(node->key), .pos = node->key_pos},
                             .pos = node->pos};
     (void)check_text(r, f, out->name.s, node->key_pos);
     if (node->kind != ER_NODE_MAP && !er_node_is_null(node)) {
-        found_other(r, f, node);
+        found_no_body(r, f, node);
         return;
     }
     er_node empty = {.kind = ER_NODE_MAP, .pos = node->key_pos};
@@ -591,6 +612,16 @@ static void read_field(reader *r, const er_field *f, const er_node *node, void *
     }
 }
 
+/* Then the key that is there tells it all. */
+static bool is_misspelt(const er_field *rows, const er_field *f, const er_node *map) {
+    for (const er_node *child = map->first; child != NULL; child = child->next) {
+        if (er_rows_find(rows, child->key) == NULL && nearest_row(rows, child->key) == f) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void missing_key(reader *r, const er_field *f, const er_node *map) {
     er_buf expected;
     put_expected(f, &expected);
@@ -621,16 +652,20 @@ static void read_member(reader *r, const er_field *rows, const er_field *variant
 /* variants: of whose kinds the rows are one, so that there is a key "type" besides; or NULL. */
 static void read_rows(reader *r, const er_field *rows, const er_field *variants, const er_node *map,
                       void *base) {
+    const er_field *outer = r->rows;
+    r->rows = rows;
     for (const er_field *f = rows; f->key != NULL; f++) {
         if (er_field_is_pos(f)) {
             *(er_pos *)er_field_target(f, base) = map->pos;
-        } else if ((f->flags & ER_FIELD_REQUIRED) != 0 && er_node_get(map, f->key) == NULL) {
+        } else if ((f->flags & ER_FIELD_REQUIRED) != 0 && er_node_get(map, f->key) == NULL &&
+                   !is_misspelt(rows, f, map)) {
             missing_key(r, f, map);
         }
     }
     for (const er_node *child = map->first; child != NULL; child = child->next) {
         read_member(r, rows, variants, map, child, base);
     }
+    r->rows = outer;
 }
 
 /* ---- from outside ---- */

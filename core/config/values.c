@@ -74,8 +74,9 @@ const char *er_value_expected(const er_field *field) {
         return "{file: PATH}, {env: NAME} or a text";
     case ER_FIELD_URL:
         return "a URL, {file: PATH} or {env: NAME}";
-    case ER_FIELD_STRUCT:
     case ER_FIELD_VARIANTS:
+        return "a map (NAME: {type: KIND, ...})";
+    case ER_FIELD_STRUCT:
     case ER_FIELD_SECRETS:
         return "a map (key: value)";
     case ER_FIELD_STRINGS:
@@ -176,11 +177,24 @@ static er_status parse_int(const er_field *f, const er_node *node, int64_t *out,
     return status;
 }
 
+static bool has_digit(er_str s) {
+    return strpbrk(s.p, "0123456789") != NULL; /* NUL-terminated, as what it is the end of */
+}
+
 /* What a text without a unit of ours may have meant: "5" or "5 s" or "64KB". */
 static const char *unit_hint(const er_field *f, er_str number, er_str suffix) {
     bool is_duration = f->type == ER_FIELD_DURATION;
-    if (number.n == 0 || (number.n > 1 && number.p[0] == '0')) {
-        return "";
+    if (number.n == 0) {
+        return suffix.n > 1 && suffix.p[0] == '-' && is_digit(suffix.p[1])
+                   ? "; it cannot be negative"
+                   : "";
+    }
+    if (number.n > 1 && number.p[0] == '0') {
+        return "; a number does not begin with 0";
+    }
+    if (suffix.n > 0 && (strchr("._,", suffix.p[0]) != NULL || has_digit(suffix))) {
+        return is_duration ? "; write one whole number and one unit: 1.5h and 1h30m are 90m"
+                           : "; write one whole number and one unit: 1.5MiB is 1536KiB";
     }
     if (is_duration && er_str_eqc(suffix, "d")) {
         return "; the largest unit is h: a day is 24h";

@@ -23,9 +23,14 @@ static er_status check_namespace(const char *text, er_err *err) {
         char c = text[i];
         ok = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
     }
-    return ok ? ER_OK
-              : er_err_set(err, ER_E_CONFIG,
-                           "not the name of a namespace (a-z, 0-9 and \"-\", at most 63)");
+    if (ok) {
+        return ER_OK;
+    }
+    const char *hint = strcmp(text, "*") == 0          ? "; for all of them leave namespaces out"
+                       : strchr(text, ',') != NULL ? "; give several as a list"
+                                                       : "";
+    return er_err_set(err, ER_E_CONFIG,
+                      "not the name of a namespace (a-z, 0-9 and \"-\", at most 63)%s", hint);
 }
 
 const er_field er_kube_rows[] = {

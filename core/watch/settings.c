@@ -20,6 +20,18 @@ static const er_field backoff_rows[] = {
     {.key = NULL},
 };
 
+static er_status check_backoff(const void *settings, er_err *err) {
+    const er_watch_settings *watch = settings;
+    if (watch->backoff.initial_ms > watch->backoff.max_ms) {
+        char initial[ER_NUMBER_TEXT];
+        char max[ER_NUMBER_TEXT];
+        return er_err_set(err, ER_E_CONFIG, "initial (%s) must not be longer than max (%s)",
+                          er_number_text(ER_FIELD_DURATION, watch->backoff.initial_ms, initial),
+                          er_number_text(ER_FIELD_DURATION, watch->backoff.max_ms, max));
+    }
+    return ER_OK;
+}
+
 static const er_field events_rows[] = {
     {.key = "enabled",
      .type = ER_FIELD_BOOL,
@@ -79,6 +91,7 @@ const er_field er_watch_rows[] = {
     {.key = "backoff",
      .type = ER_FIELD_STRUCT,
      .rows = backoff_rows,
+     .check_struct = check_backoff,
      .help = "Between failed requests to the API server; with jitter, honouring Retry-After."},
     {.key = "events", .type = ER_FIELD_STRUCT, .rows = events_rows, .help = "The Events watch."},
     {.key = "deployments",
@@ -105,13 +118,13 @@ const er_field er_watch_rows[] = {
 er_status er_watch_check(const void *settings, er_err *err) {
     const er_watch_settings *watch = settings;
     if (watch->timeout_ms >= watch->idle_timeout_ms) {
-        return er_err_set(
-            err, ER_E_CONFIG,
-            "timeout must be shorter than idleTimeout: only a clean end tells a quiet "
-            "watch from a dead one");
-    }
-    if (watch->backoff.initial_ms > watch->backoff.max_ms) {
-        return er_err_set(err, ER_E_CONFIG, "backoff.initial must not be longer than backoff.max");
+        char timeout[ER_NUMBER_TEXT];
+        char idle[ER_NUMBER_TEXT];
+        return er_err_set(err, ER_E_CONFIG,
+                          "timeout (%s) must be shorter than idleTimeout (%s): only a clean end "
+                          "tells a quiet watch from a dead one",
+                          er_number_text(ER_FIELD_DURATION, watch->timeout_ms, timeout),
+                          er_number_text(ER_FIELD_DURATION, watch->idle_timeout_ms, idle));
     }
     return ER_OK;
 }

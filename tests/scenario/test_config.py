@@ -87,7 +87,8 @@ HOSTILE = {
     "not UTF-8": (b"cluster: \xed\xa0\x80\n",
                   "x.yaml:1:10: error: the byte 0xED is not UTF-8; save the file as UTF-8"),
     "terminal escapes": (b'"\\e[2J\\u009b": 1\n',
-                         'x.yaml:1:1: error: the key "sinks" is missing; it is a map (key: value)'),
+                         'x.yaml:1:1: error: the key "sinks" is missing; it is a map (NAME: {type: '
+                         "KIND, ...})"),
 }
 
 
