@@ -5,6 +5,7 @@
 #define ER_APP_APP_H
 
 #include "admin/admin.h"
+#include "app/options.h"
 #include "watch/watch.h"
 
 #define ER_EXIT_OK      0
@@ -44,8 +45,13 @@ er_status er_app_load(const char *file, er_app_config **config, er_route_table *
 typedef struct er_command {
     const char *name, *usage, *summary;
     int (*run)(int argc, char **argv);
+    const er_option *options; /* NULL: it takes none */
 } er_command;
 extern const er_command er_commands[]; /* name NULL at the end */
+const er_command *er_command_find(const char *name); /* NULL: there is none */
+
+extern const er_option er_run_options[], er_check_options[], er_explain_options[],
+    er_schema_options[], er_state_options[];
 
 int er_cmd_run(int argc, char **argv);
 int er_cmd_check(int argc, char **argv);
@@ -57,6 +63,7 @@ int er_cmd_help(int argc, char **argv);
 
 /* "eventrouter COMMAND: what is wrong" and how to get help, on stderr; ER_EXIT_USAGE. */
 int er_usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int er_unknown_command(const char *name);      /* the same of a command that is not there */
 int er_print_usage(const er_command *command); /* on stdout; the exit code */
 /* Writes all of text to stdout; the exit code. */
 int er_print(const er_buf *text);

@@ -10,26 +10,26 @@ typedef struct check_options {
     bool print, strict, cluster, rbac;
 } check_options;
 
+#define O(member) offsetof(check_options, member)
+const er_option er_check_options[] = {
+    ER_OPTION_CONFIG(check_options, file),
+    {.name = "--print",
+     .offset = O(print),
+     .help = "write it as it is in effect, with all defaults; secrets as ***"},
+    {.name = "--rbac",
+     .offset = O(rbac),
+     .help = "write the ClusterRole or the Roles that it needs"},
+    {.name = "--strict", .offset = O(strict), .help = "a warning is an error, too: exit code 2"},
+    {.name = "--cluster",
+     .offset = O(cluster),
+     .help = "write which API server it would watch, and as whom; nobody is asked"},
+    {.name = NULL},
+};
+
 static int parse_options(int argc, char **argv, check_options *out) {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) {
-            if (i + 1 == argc) {
-                return er_usage_error(argv[0], "%s needs a file", argv[i]);
-            }
-            out->file = argv[++i];
-        } else if (strcmp(argv[i], "--print") == 0) {
-            out->print = true;
-        } else if (strcmp(argv[i], "--cluster") == 0) {
-            out->cluster = true;
-        } else if (strcmp(argv[i], "--rbac") == 0) {
-            out->rbac = true;
-        } else if (strcmp(argv[i], "--strict") == 0) {
-            out->strict = true;
-        } else {
-            return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
-        }
-    }
-    return out->file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
+    int code = er_options_read("check", er_check_options, argc, argv, out);
+    return code == ER_EXIT_OK && out->file == NULL ? er_usage_error("check", "-c FILE is missing")
+                                                   : code;
 }
 
 /* Creates each sink, which reads its secrets and certificates: what is wrong here may be right

@@ -27,25 +27,22 @@ typedef struct explain_run {
     size_t answers, faults;
 } explain_run;
 
+#define O(member) offsetof(explain_options, member)
+const er_option er_explain_options[] = {
+    ER_OPTION_CONFIG(explain_options, config),
+    {.name = "",
+     .value = "FILE",
+     .offset = O(input),
+     .help = "records and Events, as JSON; left out or -: standard input"},
+    {.name = "--payload", .offset = O(payload), .help = "write what each sink would send, too"},
+    {.name = NULL},
+};
+
 static int parse_options(int argc, char **argv, explain_options *out) {
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-        if (strcmp(arg, "-c") == 0 || strcmp(arg, "--config") == 0) {
-            if (i + 1 == argc) {
-                return er_usage_error(argv[0], "%s needs a file", arg);
-            }
-            out->config = argv[++i];
-        } else if (strcmp(arg, "--payload") == 0) {
-            out->payload = true;
-        } else if (arg[0] == '-' && arg[1] != '\0') {
-            return er_usage_error(argv[0], "unknown argument \"%s\"", arg);
-        } else if (out->input != NULL) {
-            return er_usage_error(argv[0], "one input at a time, found \"%s\" as well", arg);
-        } else {
-            out->input = arg;
-        }
-    }
-    return out->config == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
+    int code = er_options_read("explain", er_explain_options, argc, argv, out);
+    return code == ER_EXIT_OK && out->config == NULL
+               ? er_usage_error("explain", "-c FILE is missing")
+               : code;
 }
 
 /* ---- input ---- */

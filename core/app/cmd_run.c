@@ -88,17 +88,20 @@ static int run(const er_app_config *config, const er_route_table *table) {
     return code;
 }
 
+typedef struct run_options {
+    const char *file;
+} run_options;
+
+const er_option er_run_options[] = {
+    ER_OPTION_CONFIG(run_options, file),
+    {.name = NULL},
+};
+
 static int parse_options(int argc, char **argv, const char **file) {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-c") != 0 && strcmp(argv[i], "--config") != 0) {
-            return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
-        }
-        if (i + 1 == argc) {
-            return er_usage_error(argv[0], "%s needs a file", argv[i]);
-        }
-        *file = argv[++i];
-    }
-    return *file == NULL ? er_usage_error(argv[0], "-c FILE is missing") : ER_EXIT_OK;
+    run_options options = {0};
+    int code = er_options_read("run", er_run_options, argc, argv, &options);
+    *file = options.file;
+    return code == ER_EXIT_OK && *file == NULL ? er_usage_error("run", "-c FILE is missing") : code;
 }
 
 /* With each start, in the form of all other lines. */

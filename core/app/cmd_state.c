@@ -7,37 +7,37 @@
 #include <string.h>
 
 typedef struct state_options {
-    bool shows, resets, json;
-    const char *file, *path;
+    const char *action, *file, *path;
+    bool shows, json;
 } state_options;
 
+#define O(member) offsetof(state_options, member)
+const er_option er_state_options[] = {
+    {.name = "",
+     .value = "show|reset",
+     .offset = O(action),
+     .help = "show: print the resume points; reset: remove them, for a first start"},
+    ER_OPTION_CONFIG(state_options, file),
+    {.name = "--path", .value = "DIR", .offset = O(path), .help = "the directory of the state"},
+    {.name = "--json", .offset = O(json), .help = "as JSON"},
+    {.name = NULL},
+};
+
 static int parse_options(int argc, char **argv, state_options *options) {
-    for (int i = 1; i < argc; i++) {
-        bool is_file = strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0;
-        bool is_path = strcmp(argv[i], "--path") == 0;
-        if ((is_file || is_path) && i + 1 == argc) {
-            return er_usage_error(argv[0], "%s needs a %s", argv[i],
-                                  is_file ? "file" : "directory");
-        }
-        if (is_file) {
-            options->file = argv[++i];
-        } else if (is_path) {
-            options->path = argv[++i];
-        } else if (strcmp(argv[i], "--json") == 0) {
-            options->json = true;
-        } else if (strcmp(argv[i], "show") == 0 && !options->resets) {
-            options->shows = true;
-        } else if (strcmp(argv[i], "reset") == 0 && !options->shows) {
-            options->resets = true;
-        } else {
-            return er_usage_error(argv[0], "unknown argument \"%s\"", argv[i]);
-        }
+    int code = er_options_read("state", er_state_options, argc, argv, options);
+    if (code != ER_EXIT_OK) {
+        return code;
     }
-    if (!options->shows && !options->resets) {
-        return er_usage_error(argv[0], "say show or reset");
+    if (options->action == NULL) {
+        return er_usage_error("state", "say show or reset");
+    }
+    options->shows = strcmp(options->action, "show") == 0;
+    if (!options->shows && strcmp(options->action, "reset") != 0) {
+        return er_usage_error("state", "unknown argument \"%s\"; say show or reset",
+                              options->action);
     }
     if ((options->file == NULL) == (options->path == NULL)) {
-        return er_usage_error(argv[0], "say where: -c FILE or --path DIRECTORY");
+        return er_usage_error("state", "say where: -c FILE or --path DIR");
     }
     return ER_EXIT_OK;
 }

@@ -9,6 +9,8 @@ import pytest
 from conftest import BIN, LIMIT, ROOT, Router
 
 FIRST = str(ROOT / "config/examples/first.yaml")
+CHECK = "Usage: eventrouter check -c FILE [--print] [--rbac] [--strict] [--cluster]\n"
+STATE = "Usage: eventrouter state show|reset -c FILE|--path DIR [--json]\n"
 
 
 def call(*arguments, stdout=subprocess.PIPE):
@@ -31,8 +33,14 @@ def test_help():
         if command == "help":
             assert said == text
         else:
-            assert said.startswith(f"eventrouter {command}: ")
-            assert said.splitlines()[-1] == f"Usage: eventrouter {usage}"
+            title, empty, line, *options = said.splitlines()
+            assert (title.startswith(f"eventrouter {command}: "), empty) == (True, "")
+            assert line == f"Usage: eventrouter {usage}"
+            assert call("help", command) == (0, said, "")
+            named = re.findall(r"--[a-z]+", "\n".join(options))  # each is told, with what it does
+            assert set(re.findall(r"--[a-z]+", usage)) == set(named) - {"--config"}
+            assert ("--config" in named) == ("-c FILE" in usage)
+            assert all(re.fullmatch(r"  \S.{22}  \S.*", option) for option in options[1:])
             assert call(command, "-c", FIRST, "-h") == (0, said, "")
             code, said, errors = call(command, "--nonsense")
             assert (code, said, errors.splitlines()[-1]) == (2, "", f"Usage: eventrouter {usage}")
@@ -52,13 +60,42 @@ def test_version():
     (["version", "x"], 'eventrouter version: takes no arguments, found "x"\n'
                        "Usage: eventrouter version\n"),
     (["run"], "eventrouter run: -c FILE is missing\nUsage: eventrouter run -c FILE\n"),
-    (["check", "-c"], "eventrouter check: -c needs a file\n"
-                      "Usage: eventrouter check -c FILE [--print] [--rbac] [--strict] [--cluster]\n"),
-    (["check", FIRST], f'eventrouter check: unknown argument "{FIRST}"\n'
-                       "Usage: eventrouter check -c FILE [--print] [--rbac] [--strict] [--cluster]\n"),
+    (["check", "-c"], f"eventrouter check: -c needs a file\n{CHECK}"),
+    (["check", "--config="], f"eventrouter check: --config needs a file\n{CHECK}"),
+    (["check", "-c", ""], f"eventrouter check: -c needs a file\n{CHECK}"),
+    (["check", "-c", "-"], f"eventrouter check: -c needs a file, not standard input\n{CHECK}"),
+    (["check", "-c", FIRST, "--config", FIRST], f"eventrouter check: --config is given twice\n{CHECK}"),
+    (["check", FIRST], f'eventrouter check: unknown argument "{FIRST}"\n{CHECK}'),
+    (["check", "-c", FIRST, "--prnt"],
+     f'eventrouter check: unknown argument "--prnt"; did you mean "--print"?\n{CHECK}'),
+    (["check", "-c", FIRST, "--print=yes"],
+     f'eventrouter check: unknown argument "--print=yes"\n{CHECK}'),
+    (["check", f"-c={FIRST}"], f'eventrouter check: unknown argument "-c={FIRST}"\n{CHECK}'),
+    (["help", "chekc"], 'eventrouter: there is no command "chekc"; did you mean "check"?\n'
+                        'Run "eventrouter help" for the commands.\n'),
+    (["help", "run", "check"], 'eventrouter help: one command at a time, found "check" as well\n'
+                               "Usage: eventrouter help [COMMAND]\n"),
+    (["--version", "x"], 'eventrouter version: takes no arguments, found "x"\n'
+                         "Usage: eventrouter version\n"),
+    (["state", "rest", "--path", "x"], 'eventrouter state: unknown argument "rest"; say show or reset\n'
+                                       f"{STATE}"),
+    (["state", "show", "reset"],
+     f'eventrouter state: one show|reset at a time, found "reset" as well\n{STATE}'),
+    (["state", "show", "--path"], f"eventrouter state: --path needs a directory\n{STATE}"),
+    (["explain", "-c", FIRST, "a", "b"],
+     'eventrouter explain: one FILE at a time, found "b" as well\n'
+     "Usage: eventrouter explain -c FILE [FILE|-] [--payload]\n"),
+    (["schema", "record", "x"],
+     'eventrouter schema: one config|record|reference at a time, found "x" as well\n'
+     "Usage: eventrouter schema config|record|reference\n"),
 ], ids=lambda value: " ".join(value)[:20] if isinstance(value, list) else "")
 def test_wrong_usage(arguments, said):
     assert call(*arguments) == (2, "", said)
+
+
+def test_an_option_with_its_value():
+    assert call("check", f"--config={FIRST}") == call("check", "-c", FIRST)
+    assert call("help", "--help") == call("help")
 
 
 @pytest.mark.parametrize("what", ["", "everything"])

@@ -359,8 +359,8 @@ def test_restart_keys(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     ([], "-c FILE is missing"),
     (["-c"], "-c needs a file"),
-    (["-c", "x", "--paylod"], 'unknown argument "--paylod"'),
-    (["-c", "x", "a", "b"], 'one input at a time, found "b" as well')])
+    (["-c", "x", "--paylod"], 'unknown argument "--paylod"; did you mean "--payload"?'),
+    (["-c", "x", "a", "b"], 'one FILE at a time, found "b" as well')])
 def test_usage(arguments, message):
     done = subprocess.run([BIN / "eventrouter", "explain", *arguments], capture_output=True,
                           text=True, stdin=subprocess.DEVNULL, timeout=LIMIT, check=False)
