@@ -2,6 +2,7 @@
 
 #include "record/deployment.h"
 #include "route/pattern_set.h"
+#include "watch/selector.h"
 
 #include <stdlib.h>
 
@@ -49,6 +50,7 @@ const er_field er_deployments_rows[] = {
      .type = ER_FIELD_STRING,
      .offset = D(label_selector),
      .max = 4096,
+     .check = er_label_selector_check,
      .help = "Sent to the API server, such as team=payments."},
     {.key = "names",
      .type = ER_FIELD_STRINGS,

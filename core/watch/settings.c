@@ -1,3 +1,4 @@
+#include "watch/selector.h"
 #include "watch/watch.h"
 
 #define W(member) offsetof(er_watch_settings, member)
@@ -49,6 +50,8 @@ static const er_field events_rows[] = {
      .type = ER_FIELD_STRING,
      .offset = W(events.field_selector),
      .max = 4096,
+     .check = er_field_selector_check,
+     .advise = er_event_fields_advise,
      .help = "Sent to the API server, such as type=Warning; saves bandwidth, not its work."},
     {.key = NULL},
 };
@@ -63,6 +66,7 @@ static const er_field pods_rows[] = {
      .type = ER_FIELD_STRING,
      .offset = W(pods.label_selector),
      .max = 4096,
+     .check = er_label_selector_check,
      .help = "Sent to the API server, such as team=payments."},
     {.key = "metrics",
      .type = ER_FIELD_BOOL,
