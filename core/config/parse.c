@@ -407,10 +407,13 @@ static void read_list(reader *r, const er_field *f, const er_node *node, er_cfg_
             read_body(r, f, item, target);
         } else {
             er_mask_unread(r->problems, r->schema, f, item);
-            ERROR(r, item->pos, "expected a map (key: value), found %s",
+            er_buf expected;
+            put_expected(&(er_field){.type = ER_FIELD_STRUCT, .rows = f->rows}, &expected);
+            ERROR(r, item->pos, "expected %s, found %s", er_buf_cstr(&expected),
                   er_node_is_null(item)          ? "nothing"
                   : item->kind == ER_NODE_SCALAR ? "a text"
                                                  : "a list");
+            er_buf_fini(&expected);
         }
         leave(r, mark);
     }
@@ -470,10 +473,6 @@ static void list_kinds(const er_field *f, er_str near_to, er_nearest *nearest, e
         er_buf_puts(out, i == 0 ? "" : ", ");
         er_buf_puts(out, kind.name);
         er_nearest_try(nearest, er_str_of(kind.name));
-    }
-    for (size_t i = 0; nearest->found.p == NULL && near_to.n >= 4 && f->variant_at(i, &kind); i++) {
-        bool is_begun = strncmp(kind.name, near_to.p, near_to.n) == 0; /* elastic */
-        nearest->found = is_begun ? er_str_of(kind.name) : nearest->found;
     }
 }
 

@@ -155,8 +155,15 @@ void er_nearest_init(er_nearest *nearest, er_str key) {
 void er_nearest_try(er_nearest *nearest, er_str candidate) {
     size_t a = nearest->key.n;
     size_t b = candidate.n;
-    /* Nothing of a text of one letter would be left. */
-    if (a < 2 || (a > b ? a - b : b - a) >= nearest->distance) {
+    if (a < 2) { /* nothing of a text of one letter would be left */
+        return;
+    }
+    /* "warn" is "warning", unless something else is nearer. */
+    if (a >= 4 && a < b && nearest->found.p == NULL &&
+        memcmp(nearest->key.p, candidate.p, a) == 0) {
+        nearest->found = candidate;
+    }
+    if ((a > b ? a - b : b - a) >= nearest->distance) {
         return;
     }
     unsigned distance = er_str_distance(nearest->key, candidate);
