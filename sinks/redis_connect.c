@@ -118,7 +118,7 @@ er_status er_redis_conn_new(const er_redis_options *options, er_redis_conn **out
     er_redis_conn *conn = er_xcalloc(1, sizeof *conn);
     conn->o = *options;
     const char *address = options->address;
-    er_str host;
+    er_str host = {"", 0};
     if (strncmp(address, "unix:", 5) == 0) {
         conn->path = address + 5;
         (void)snprintf(conn->peer, sizeof conn->peer, "%s", address);

@@ -47,7 +47,7 @@ typedef struct er_command {
     int (*run)(int argc, char **argv);
     const er_option *options; /* NULL: it takes none */
 } er_command;
-extern const er_command er_commands[]; /* name NULL at the end */
+extern const er_command er_commands[];               /* name NULL at the end */
 const er_command *er_command_find(const char *name); /* NULL: there is none */
 
 extern const er_option er_run_options[], er_check_options[], er_explain_options[],

@@ -43,9 +43,8 @@ int er_cmd_schema(int argc, char **argv) {
         er_config_reference(&er_app_schema, intro, &text);
     } else {
         er_buf_fini(&text);
-        return er_usage_error("schema",
-                              "there is no schema \"%s\"; say config, record or reference",
-                              options.which);
+        return er_usage_error(
+            "schema", "there is no schema \"%s\"; say config, record or reference", options.which);
     }
     if (text.len > 0 && text.p[text.len - 1] != '\n') {
         er_buf_putc(&text, '\n');

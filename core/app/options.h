@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 typedef struct er_option {
-    const char *name;  /* "--print"; "": an argument that is no option; NULL: the end of the table */
+    const char *name; /* "--print"; "": an argument that is no option; NULL: the end of the table */
     const char *other; /* another name, such as "-c"; NULL: none */
     const char *value; /* "FILE", and the target is a const char *; NULL: none, and it is a bool */
     size_t offset;     /* of the target in the command's struct, which begins as zeros */

@@ -51,7 +51,8 @@ enum {
     ER_FIELD_OPEN = 16,
     ER_FIELD_FILE = 32,    /* STRING: the path of a file that is read at the start */
     ER_FIELD_PATTERN = 64, /* STRING, STRINGS: "$" has a meaning of its own */
-    ER_FIELD_WRITTEN = 128, /* STRING: the path of a file that is made in a directory, and written */
+    ER_FIELD_WRITTEN =
+        128, /* STRING: the path of a file that is made in a directory, and written */
     ER_FIELD_DIRECTORY = 256, /* STRING: a directory that is written to, made when it is missing */
 };
 

@@ -113,23 +113,23 @@ static er_status look_at_place(const er_outside *one, er_err *err) {
         return errno == ENOENT ? look_at_parent(path, err) : refused(path, err);
     }
     if (one->is_directory) {
-        return !S_ISDIR(st.st_mode)        ? cannot_write(path, "it is no directory", err)
+        return !S_ISDIR(st.st_mode)      ? cannot_write(path, "it is no directory", err)
                : !may(path, W_OK | X_OK) ? refused(path, err)
-                                           : ER_OK;
+                                         : ER_OK;
     }
     if (S_ISLNK(st.st_mode)) {
         return cannot_write(path, "it is a symbolic link, which is not followed", err);
     }
-    return S_ISDIR(st.st_mode)        ? cannot_write(path, "it is a directory", err)
-           : !S_ISREG(st.st_mode)     ? cannot_write(path, "it is no regular file", err)
+    return S_ISDIR(st.st_mode)       ? cannot_write(path, "it is a directory", err)
+           : !S_ISREG(st.st_mode)    ? cannot_write(path, "it is no regular file", err)
            : !may(path, R_OK | W_OK) ? refused(path, err)
-                                       : ER_OK;
+                                     : ER_OK;
 }
 
 static er_status look_at(const er_outside *one, er_err *err) {
-    return one->kind == ER_OUTSIDE_SECRETS  ? look_at_secret(&one->ref, err)
+    return one->kind == ER_OUTSIDE_SECRETS ? look_at_secret(&one->ref, err)
            : one->kind == ER_OUTSIDE_FILES ? look_at_file(one->ref.text, err)
-                                            : look_at_place(one, err);
+                                           : look_at_place(one, err);
 }
 
 void er_problems_look_outside(er_problems *problems, unsigned kinds, bool is_warning) {

@@ -13,7 +13,7 @@ typedef struct reader {
     const er_schema *schema;
     er_buf path;          /* "sinks.kafka.brokers[1]" */
     const er_field *rows; /* of the map that is being read */
-    bool quiet;  /* defaults: literals of secrets are not warned of */
+    bool quiet;           /* defaults: literals of secrets are not warned of */
 } reader;
 
 #define ERROR(r, pos, ...)                                                                         \

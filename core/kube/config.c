@@ -26,9 +26,9 @@ static er_status check_namespace(const char *text, er_err *err) {
     if (ok) {
         return ER_OK;
     }
-    const char *hint = strcmp(text, "*") == 0          ? "; for all of them leave namespaces out"
+    const char *hint = strcmp(text, "*") == 0      ? "; for all of them leave namespaces out"
                        : strchr(text, ',') != NULL ? "; give several as a list"
-                                                       : "";
+                                                   : "";
     return er_err_set(err, ER_E_CONFIG,
                       "not the name of a namespace (a-z, 0-9 and \"-\", at most 63)%s", hint);
 }

@@ -14,7 +14,8 @@
 er_status er_label_selector_check(const char *text, er_err *err);
 /* type=Warning,involvedObject.kind!=Node; a comma, "=" or "\" in a value has a "\" before it. */
 er_status er_field_selector_check(const char *text, er_err *err);
-/* For the Events of core/v1, whose API server refuses other fields: an error's text is a warning. */
+/* For the Events of core/v1, whose API server refuses other fields: an error's text is a warning.
+ */
 er_status er_event_fields_advise(const char *text, er_err *err);
 
 #endif

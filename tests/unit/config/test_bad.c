@@ -136,12 +136,13 @@ static void test_many_problems(void **state) {
 /* What a file says cannot change colours or move the cursor of the terminal that shows it. */
 static void test_control_characters_are_shown_as_such(void **state) {
     (void)state;
-    sample_bad("\"a\\e[31m\\n\\u009bx\": 1\n",
-               "x.yaml:1:1: error: unknown key \"a?[31m??x\"; the keys here are cluster, enabled, "
-               "verbose, count, most, wait, max, age, size, level, version, token, home, names, words, "
-               "range, items, sinks\n"
-               "    1 | \"a\\e[31m\\n\\u009bx\": 1\n"
-               "      | ^\n");
+    sample_bad(
+        "\"a\\e[31m\\n\\u009bx\": 1\n",
+        "x.yaml:1:1: error: unknown key \"a?[31m??x\"; the keys here are cluster, enabled, "
+        "verbose, count, most, wait, max, age, size, level, version, token, home, names, words, "
+        "range, items, sinks\n"
+        "    1 | \"a\\e[31m\\n\\u009bx\": 1\n"
+        "      | ^\n");
 }
 
 /* Lines end as in libyaml: CR alone, too. */

@@ -23,7 +23,7 @@ static void check_all(er_status (*check)(const char *, er_err *), const example 
 #define CHECK_ALL(check_, examples_)                                                               \
     check_all((check_), (examples_), sizeof(examples_) / sizeof(examples_)[0])
 
-#define A63   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define NO_KEY(key_)                                                                               \
     "\"" key_ "\" is no key of a label, such as team or example.com/team: at most 63 letters, "    \
     "digits, \"-\", \"_\" and \".\" behind the \"/\""
