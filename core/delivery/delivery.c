@@ -68,6 +68,9 @@ static void make_metrics(er_delivery *d, er_metrics *m) {
                  (double)d->settings->queue.bytes);
     d->metrics.in_flight = er_metrics_gauge(
         m, "sink_in_flight_records", "Records taken from the queue and not settled.", labels);
+    d->metrics.set_aside =
+        er_metrics_gauge(m, "sink_set_aside_records",
+                         "Records in flight that wait because their target is refused.", labels);
     d->metrics.oldest_age = er_metrics_gauge(m, "sink_oldest_record_age_seconds",
                                              "Age of the oldest record not settled.", labels);
     d->metrics.last_success = er_metrics_gauge(m, "sink_last_success_timestamp_seconds",

@@ -1,8 +1,15 @@
-/* What delivery.c and worker.c share: one sink's queue, its worker's state, its metrics. */
+/* What the files of delivery share: one sink's queue, its worker's state, its metrics.
+ *
+ *   delivery.c  life, and the ledger in the metrics
+ *   queue.c     the bounded queue
+ *   worker.c    the loop: cuts batches, delivers, splits, expires
+ *   settle.c    what becomes of records
+ *   endpoint.c  the state of the endpoint
+ *   aside.c     records whose target is refused */
 #ifndef ER_DELIVERY_DELIVERY_PRIV_H
 #define ER_DELIVERY_DELIVERY_PRIV_H
 
-#include "base/backoff.h"
+#include "delivery/aside.h"
 #include "delivery/queue.h"
 
 typedef enum er_endpoint {
@@ -32,6 +39,11 @@ typedef struct er_worker {
     bool is_split, split_rejected;
     er_deadline poll_next;
     bool is_open;
+    er_aside aside;
+    size_t noted_n, noted_bytes; /* of aside, as the queue knows it */
+    bool is_stuck;               /* the stage waits for room in aside */
+    bool is_closing;
+    er_buf target; /* the name last asked for */
 } er_worker;
 
 struct er_delivery {
@@ -44,7 +56,9 @@ struct er_delivery {
     er_cancel cancel;
     er_queue queue;
     er_worker worker;
-    er_endpoint state; /* the worker's */
+    er_endpoint state; /* the worker's, as are these */
+    int64_t away_ns;   /* er_mono_ns: when the state was last left OK */
+    int64_t said_ns;   /* when the present trouble was last told */
     er_thread thread;
     bool has_thread;
     _Atomic int64_t oldest_ns; /* the oldest record not settled, as the worker last saw it */
@@ -52,7 +66,7 @@ struct er_delivery {
         er_counter *enqueued, *delivered, *rejected[ER_REASON_MAX_], *dropped[ER_REASON_MAX_];
         er_counter *retries;
         er_gauge *queue_records, *queue_bytes, *in_flight, *oldest_age, *last_success;
-        er_gauge *state[3];
+        er_gauge *state[3], *set_aside;
         er_histogram *latency, *batch_records;
     } metrics;
 };
@@ -60,5 +74,35 @@ struct er_delivery {
 void *er_worker_run(void *delivery);
 void er_worker_init(er_delivery *d);
 void er_worker_fini(er_delivery *d);
+
+/* ---- settle.c ---- */
+
+/* What a sweep found. */
+typedef struct er_tally {
+    er_settlement settlement;
+    uint64_t rejected, retried, kept, aside;
+    bool is_stuck; /* some could not be set aside, and are among those to be tried again */
+} er_tally;
+
+/* Looks at all verdicts: settles what is settled, sets aside what is, moves what must be tried
+ * again into a batch of its own (returned, NULL when there is none), leaves kept items where they
+ * are. */
+er_batch *er_settle_sweep(er_delivery *d, er_batch *batch, er_tally *t);
+/* The end of a record that is in no batch. */
+void er_settle_reject(er_delivery *d, er_batch_slot *slot, er_reason reason, const char *text);
+void er_settle_drop(er_delivery *d, er_batch_slot *slot, er_reason reason);
+/* What is set aside for the target of rec; NULL: nothing. name: valid until the next call. */
+er_aside_target *er_settle_target(er_delivery *d, const er_record *rec, er_str *name);
+/* Sets the slot aside, or drops by policy; false: there is no room, and the policy is block. */
+bool er_settle_aside(er_delivery *d, er_batch_slot *slot, er_aside_target *target);
+
+/* ---- endpoint.c ---- */
+
+void er_endpoint_works(er_delivery *d);
+/* err: why, and when to come again. */
+void er_endpoint_fails(er_delivery *d, er_status status, const er_err *err);
+/* One target of it: tells people, once in a while. */
+void er_endpoint_refuses(er_delivery *d, er_aside_target *target, const char *why);
+void er_endpoint_takes(er_delivery *d, er_aside_target *target);
 
 #endif

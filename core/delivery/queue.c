@@ -28,7 +28,8 @@ void er_queue_fini(er_queue *q) {
 
 /* A record larger than the byte limit is taken when the queue is empty. */
 static bool has_room_locked(const er_queue *q, const er_record *rec) {
-    return q->n < q->cap && (q->n == 0 || q->bytes + rec->bytes <= q->bytes_max);
+    return q->n == 0 ||
+           (q->n + q->aside_n < q->cap && q->bytes + q->aside_bytes + rec->bytes <= q->bytes_max);
 }
 
 static void append_locked(er_queue *q, er_record *rec, er_ack *ack) {
@@ -150,6 +151,16 @@ size_t er_queue_take(er_queue *q, er_queue_entry *out, size_t max) {
     }
     er_unlock(&q->lock);
     return n;
+}
+
+void er_queue_set_aside(er_queue *q, size_t n, size_t bytes) {
+    er_lock(&q->lock);
+    q->aside_n = n;
+    q->aside_bytes = bytes;
+    if (q->waiting > 0) {
+        er_cond_broadcast(&q->emptied);
+    }
+    er_unlock(&q->lock);
 }
 
 void er_queue_wait(er_queue *q, er_deadline until) {

@@ -18,6 +18,7 @@ typedef struct er_queue {
     er_queue_entry *ring;
     size_t cap, head, n;
     size_t bytes, bytes_max;
+    size_t aside_n, aside_bytes; /* they take room here, though they are in flight */
     er_overflow overflow;
     bool worker_waits, closed, given_up;
     unsigned waiting; /* records whose push waits for room */
@@ -35,6 +36,8 @@ bool er_queue_try(er_queue *q, er_record *rec);
 
 /* Takes up to max entries; they are in flight from now on. */
 size_t er_queue_take(er_queue *q, er_queue_entry *out, size_t max);
+/* What is set aside from now on. */
+void er_queue_set_aside(er_queue *q, size_t n, size_t bytes);
 /* Waits until there is something to take, the queue is closed or given up, or until. */
 void er_queue_wait(er_queue *q, er_deadline until);
 /* Waits until given up, or until. */

@@ -2,18 +2,17 @@
  * what the sink says; no sink has a loop, a sleep, a queue or a retry of its own.
  *
  * Concurrency: everything in er_worker belongs to this thread; the queue has its own lock. */
-#include "base/json_write.h"
 #include "base/log.h"
 #include "delivery/delivery_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define SIZE_LIMIT_MS  (10 * 60 * 1000) /* how long the size that worked after a split holds */
-#define HELD_POLL_MS   20               /* a poll with kept items waits this long at the most */
-#define IDLE_POLL_MS   1000
-#define REJECT_LOG_MAX 8192
-#define OPEN_LIMIT_MS  30000
+#define SIZE_LIMIT_MS (10 * 60 * 1000) /* how long the size that worked after a split holds */
+#define HELD_POLL_MS  20               /* a poll with kept items waits this long at the most */
+#define IDLE_POLL_MS  1000
+#define OPEN_LIMIT_MS 30000
+#define TARGET_MAX    65536 /* bytes of a target's name */
 
 /* ---- lists ---- */
 
@@ -63,6 +62,8 @@ void er_worker_init(er_delivery *d) {
     er_worker *w = &d->worker;
     w->staged = er_xcalloc((size_t)d->settings->batch.records, sizeof *w->staged);
     w->taken = er_xcalloc((size_t)d->settings->batch.records, sizeof *w->taken);
+    er_aside_init(&w->aside, d->settings);
+    er_buf_init(&w->target, TARGET_MAX);
     er_backoff_init(&w->backoff, d->settings->retry.initial_ms, d->settings->retry.max_ms);
     w->size_limit = (size_t)d->settings->batch.records;
     w->is_open = d->type->open == NULL;
@@ -77,127 +78,8 @@ void er_worker_fini(er_delivery *d) {
     free(w->taken);
     list_free(&w->work);
     list_free(&w->held);
-}
-
-/* ---- the end of a record ---- */
-
-static void log_rejection(const er_delivery *d, const er_batch_slot *slot) {
-    er_buf json;
-    er_buf_init(&json, 16u << 20);
-    er_record_json(slot->rec, &json);
-    er_str text = er_buf_str(&json);
-    text.n = er_utf8_cut(text, REJECT_LOG_MAX);
-    ER_LOG(ER_LOG_ERROR, "delivery", "record rejected", ER_LS("sink", d->name),
-           ER_LS("reason", er_reason_name(slot->reason)), ER_LS("error", slot->text),
-           ER_LT("id", slot->rec->id), ER_LT("record", text));
-    er_buf_fini(&json);
-}
-
-/* Counts and releases one settled slot; its ack is told after the ledger moved. */
-static void settle_slot(er_batch_slot *slot, er_ack **acks, size_t *acks_n) {
-    if (slot->ack != NULL) {
-        acks[(*acks_n)++] = slot->ack;
-    }
-    er_batch_slot_fini(slot);
-}
-
-static void observe_delivery(const er_delivery *d, const er_record *rec, int64_t now_ns) {
-    er_histogram_observe(d->metrics.latency, (double)(now_ns - rec->observed_mono_ns) / 1e9);
-}
-
-typedef struct tally {
-    er_settlement settlement;
-    uint64_t rejected, retried, kept;
-} tally;
-
-/* Looks at all verdicts: settles what is settled, moves what must be tried again into a batch of
- * its own (returned, NULL when there is none), leaves kept items where they are. */
-static er_batch *sweep(er_delivery *d, er_batch *batch, tally *t) {
-    batch->is_judged = false;
-    er_ack **acks = er_xcalloc(batch->n + 1, sizeof *acks);
-    size_t acks_n = 0;
-    er_batch *again = NULL;
-    int64_t now = er_mono_ns();
-    for (size_t i = 0; i < batch->n; i++) {
-        er_batch_slot *slot = &batch->v[i];
-        if (slot->rec == NULL) {
-            continue; /* settled at an earlier sweep */
-        }
-        switch (slot->verdict) {
-        case ER_VERDICT_DELIVERED:
-            t->settlement.delivered++;
-            batch->taken++;
-            observe_delivery(d, slot->rec, now);
-            settle_slot(slot, acks, &acks_n);
-            break;
-        case ER_VERDICT_REJECT:
-            er_settlement_reject(&t->settlement, slot->reason, slot->rec);
-            t->rejected++;
-            log_rejection(d, slot);
-            settle_slot(slot, acks, &acks_n);
-            break;
-        case ER_VERDICT_KEPT:
-            t->kept++;
-            break;
-        case ER_VERDICT_NONE:
-        case ER_VERDICT_RETRY:
-            again = again == NULL ? er_batch_new() : again;
-            er_batch_add(again, slot);
-            t->retried++;
-            break;
-        }
-    }
-    er_queue_settle(&d->queue, &t->settlement);
-    er_acks_settle(acks, acks_n);
-    free(acks);
-    return again;
-}
-
-/* Rejects a record that no batch holds yet. */
-static void reject_staged(er_delivery *d, er_batch_slot *slot, er_reason reason, const char *text) {
-    slot->reason = reason;
-    slot->text = er_dup(text);
-    log_rejection(d, slot);
-    er_settlement settlement = {0};
-    er_settlement_reject(&settlement, reason, slot->rec);
-    er_queue_settle(&d->queue, &settlement);
-    er_ack *ack = slot->ack;
-    er_batch_slot_fini(slot);
-    er_acks_settle(&ack, 1);
-}
-
-/* ---- the state of the endpoint ---- */
-
-static void set_state(er_delivery *d, er_endpoint state) {
-    for (int i = 0; i < 3; i++) {
-        er_gauge_set(d->metrics.state[i], (er_endpoint)i == state ? 1 : 0);
-    }
-    d->state = state;
-}
-
-static void endpoint_works(er_delivery *d) {
-    er_backoff_reset(&d->worker.backoff);
-    if (d->state != ER_ENDPOINT_OK) {
-        d->worker.not_before = er_deadline_in(0); /* kept items got through: no need to wait */
-        set_state(d, ER_ENDPOINT_OK);
-        ER_LOG(ER_LOG_INFO, "delivery", "the sink works again", ER_LS("sink", d->name));
-    }
-}
-
-static void endpoint_fails(er_delivery *d, er_status status, const er_err *err) {
-    er_worker *w = &d->worker;
-    bool denied = status == ER_E_DENIED;
-    int64_t wait = denied ? er_backoff_slow(&w->backoff, err->retry_after_ms)
-                          : er_backoff_next(&w->backoff, err->retry_after_ms);
-    w->not_before = er_deadline_in(wait);
-    er_endpoint state = denied ? ER_ENDPOINT_DENIED : ER_ENDPOINT_UNAVAILABLE;
-    if (d->state != state && status != ER_E_CANCELLED) {
-        set_state(d, state);
-        ER_LOG(ER_LOG_WARNING, "delivery",
-               denied ? "the sink denies us, records are kept and tried slowly"
-                      : "the sink is unavailable, records are kept and tried again",
-               ER_LS("sink", d->name), ER_LS("error", err->msg), ER_LI("retryInMs", wait));
-    }
+    er_aside_fini(&w->aside);
+    er_buf_fini(&w->target);
 }
 
 /* ---- splitting ---- */
@@ -285,35 +167,83 @@ static bool encode(er_delivery *d, er_batch_slot *slot) {
         (void)er_err_set(&err, status, too_large ? "larger than %zu bytes" : "cannot be encoded",
                          d->type->item_max);
     }
-    reject_staged(d, slot, too_large ? ER_REASON_TOO_LARGE : ER_REASON_ENCODE, err.msg);
+    er_settle_reject(d, slot, too_large ? ER_REASON_TOO_LARGE : ER_REASON_ENCODE, err.msg);
     return false;
 }
 
-/* Moves staged records into the batch until a limit is met (true) or the stage is empty. */
+/* Moves the slot into the batch, or rejects it; false: the batch has no room for its bytes. */
+static bool add(er_delivery *d, er_batch *batch, er_batch_slot *slot) {
+    if (!encode(d, slot)) {
+        return true;
+    }
+    size_t limit = (size_t)d->settings->batch.bytes;
+    if (batch->n > 0 && batch->bytes + slot->item.body.len > limit) {
+        return false;
+    }
+    er_batch_add(batch, slot);
+    return true;
+}
+
+static bool add_from_aside(er_delivery *d, er_batch *batch, er_aside_target *target) {
+    er_aside *a = &d->worker.aside;
+    er_batch_slot slot;
+    er_aside_take(a, target, &slot);
+    if (!add(d, batch, &slot)) {
+        er_aside_put(a, target, &slot);
+        return false;
+    }
+    er_aside_tidy(a);
+    return true;
+}
+
+/* A record must not overtake what is set aside for its target. */
+static bool add_staged(er_delivery *d, er_batch *batch, er_batch_slot *slot) {
+    er_worker *w = &d->worker;
+    er_str name;
+    er_aside_target *target =
+        w->aside.targets_n == 0 ? NULL : er_settle_target(d, slot->rec, &name);
+    if (target == NULL) {
+        return add(d, batch, slot);
+    }
+    w->is_stuck = !er_settle_aside(d, slot, target);
+    return !w->is_stuck;
+}
+
+/* Moves records into the batch until a limit is met (true) or none is there: first those of targets
+ * that are open again, then what is staged. */
 static bool fill(er_delivery *d, er_batch *batch) {
     er_worker *w = &d->worker;
-    while (w->staged_at < w->staged_n) {
-        if (batch->n >= size_limit(d)) {
+    while (batch->n < size_limit(d)) {
+        er_aside_target *open = er_aside_open_one(&w->aside);
+        if (open == NULL && w->staged_at == w->staged_n) {
+            return false;
+        }
+        if (open != NULL && !add_from_aside(d, batch, open)) {
             return true;
         }
-        er_batch_slot *slot = &w->staged[w->staged_at];
-        if (!encode(d, slot)) {
-            w->staged_at++;
-            continue;
-        }
-        size_t limit = (size_t)d->settings->batch.bytes;
-        if (batch->n > 0 && batch->bytes + slot->item.body.len > limit) {
+        if (open == NULL && !add_staged(d, batch, &w->staged[w->staged_at])) {
             return true;
         }
-        er_batch_add(batch, slot);
-        w->staged_at++;
+        w->staged_at += open == NULL;
     }
-    return batch->n >= size_limit(d);
+    return true;
+}
+
+static void say_stuck(er_delivery *d) {
+    const er_aside *a = &d->worker.aside;
+    const er_aside_target *oldest = er_aside_oldest(a);
+    er_err err;
+    (void)er_err_set(&err, ER_E_DENIED,
+                     "no room to set more aside: %zu records of %zu targets wait, the oldest for "
+                     "%.200s",
+                     a->n, a->targets_n, oldest == NULL ? "" : oldest->name);
+    er_endpoint_fails(d, ER_E_DENIED, &err);
 }
 
 /* Cuts a batch from what is there, lingering for more as configured. NULL: nothing was there. */
 static er_batch *cut(er_delivery *d) {
-    if (!stage(d)) {
+    d->worker.is_stuck = false;
+    if (!stage(d) && er_aside_open_one(&d->worker.aside) == NULL) {
         return NULL;
     }
     er_batch *batch = er_batch_new();
@@ -329,7 +259,10 @@ static er_batch *cut(er_delivery *d) {
         er_heart_beat(d->env.heart);
         er_queue_wait(&d->queue, er_deadline_min(linger, er_deadline_in(ER_HEART_PERIOD_MS / 2)));
     }
-    if (batch->n == 0) { /* all of it was rejected */
+    if (batch->n == 0) { /* all of it was rejected, or set aside */
+        if (d->worker.is_stuck) {
+            say_stuck(d);
+        }
         er_batch_free(batch);
         return NULL;
     }
@@ -341,21 +274,16 @@ static er_batch *cut(er_delivery *d) {
 /* Drops what is too old from one batch of ours (never from one that the sink holds). */
 static void expire_batch(er_delivery *d, er_batch *batch, int64_t before_ns) {
     size_t left = 0;
-    er_settlement settlement = {0};
     for (size_t i = 0; i < batch->n; i++) {
         er_batch_slot slot = batch->v[i];
         if (slot.enqueued_ns >= before_ns) {
             batch->v[left++] = slot;
             continue;
         }
-        er_settlement_drop(&settlement, ER_REASON_EXPIRED, slot.rec);
         batch->bytes -= slot.item.body.len;
-        er_ack *ack = slot.ack;
-        er_batch_slot_fini(&slot);
-        er_acks_settle(&ack, 1);
+        er_settle_drop(d, &slot, ER_REASON_EXPIRED);
     }
     batch->n = left;
-    er_queue_settle(&d->queue, &settlement);
 }
 
 static void expire_work(er_delivery *d, int64_t before_ns) {
@@ -375,10 +303,19 @@ static void expire_work(er_delivery *d, int64_t before_ns) {
 static void expire_staged(er_delivery *d, int64_t before_ns) {
     er_worker *w = &d->worker;
     while (w->staged_at < w->staged_n && w->staged[w->staged_at].enqueued_ns < before_ns) {
-        er_batch one = {.v = &w->staged[w->staged_at], .n = 1, .cap = 1};
-        one.bytes = one.v[0].item.body.len;
-        expire_batch(d, &one, before_ns);
+        er_settle_drop(d, &w->staged[w->staged_at], ER_REASON_EXPIRED);
         w->staged_at++;
+    }
+}
+
+static void expire_aside(er_delivery *d, int64_t before_ns) {
+    er_aside *a = &d->worker.aside;
+    er_aside_target *oldest;
+    while ((oldest = er_aside_oldest(a)) != NULL &&
+           oldest->v[oldest->head].enqueued_ns < before_ns) {
+        er_batch_slot slot;
+        er_aside_take(a, oldest, &slot);
+        er_settle_drop(d, &slot, ER_REASON_EXPIRED);
     }
 }
 
@@ -387,6 +324,10 @@ static int64_t oldest_of(const er_delivery *d) {
     int64_t oldest = INT64_MAX;
     if (w->staged_at < w->staged_n) {
         oldest = w->staged[w->staged_at].enqueued_ns;
+    }
+    const er_aside_target *aside = er_aside_oldest(&w->aside);
+    if (aside != NULL && aside->v[aside->head].enqueued_ns < oldest) {
+        oldest = aside->v[aside->head].enqueued_ns;
     }
     const er_batch *lists[] = {w->work.first, w->held.first};
     for (size_t l = 0; l < 2; l++) {
@@ -409,6 +350,7 @@ static er_deadline expire(er_delivery *d) {
     int64_t before = er_mono_ns() - d->max_age_ms * 1000000;
     expire_work(d, before);
     expire_staged(d, before);
+    expire_aside(d, before);
     int64_t queued = er_queue_expire(&d->queue, before);
     int64_t oldest = oldest_of(d);
     atomic_store(&d->oldest_ns, oldest);
@@ -421,7 +363,7 @@ static er_deadline expire(er_delivery *d) {
 
 /* ---- delivering ---- */
 
-static void after_delivery(er_delivery *d, er_status status, const tally *t, const er_err *err) {
+static void after_delivery(er_delivery *d, er_status status, const er_tally *t, const er_err *err) {
     er_worker *w = &d->worker;
     if (t->settlement.delivered > 0) {
         er_gauge_set(d->metrics.last_success, (double)er_time_now() / 1e6);
@@ -429,16 +371,18 @@ static void after_delivery(er_delivery *d, er_status status, const tally *t, con
     if (t->retried > 0) {
         er_counter_inc(d->metrics.retries);
     }
-    if (status == ER_OK && t->retried == 0) {
-        endpoint_works(d);
+    if (t->is_stuck) {
+        say_stuck(d);
+    } else if (status == ER_OK && t->retried == 0) {
+        er_endpoint_works(d);
     } else if (status == ER_OK) {
         /* A bulk service took some and refused others for now. */
         if (t->settlement.delivered > 0) {
             er_backoff_reset(&w->backoff);
         }
-        endpoint_fails(d, ER_E_UNAVAILABLE, err);
+        er_endpoint_fails(d, ER_E_UNAVAILABLE, err);
     } else {
-        endpoint_fails(d, status, err);
+        er_endpoint_fails(d, status, err);
     }
 }
 
@@ -449,17 +393,17 @@ static void handle_split(er_delivery *d, er_batch *batch, const er_err *err) {
         return;
     }
     er_batch_judge(batch, 0, ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, err->msg);
-    tally t = {0};
-    er_batch *again = sweep(d, batch, &t);
+    er_tally t = {0};
+    er_batch *again = er_settle_sweep(d, batch, &t);
     ER_ASSERT(again == NULL);
     d->worker.split_rejected = true;
     er_batch_free(batch);
     split_over(d);
-    endpoint_works(d);
+    er_endpoint_works(d);
 }
 
 /* What a batch told about the size that is taken; once nothing of it is kept any more. */
-static void note_split(er_worker *w, const er_batch *batch, const tally *t) {
+static void note_split(er_worker *w, const er_batch *batch, const er_tally *t) {
     w->split_rejected = w->split_rejected || t->rejected > 0;
     if (w->is_split && t->kept == 0 && batch->taken == batch->n && batch->n > w->split_worked) {
         w->split_worked = batch->n;
@@ -476,8 +420,8 @@ static void deliver(er_delivery *d, er_batch *batch) {
         handle_split(d, batch, &err);
         return;
     }
-    tally t = {0};
-    er_batch *again = sweep(d, batch, &t);
+    er_tally t = {0};
+    er_batch *again = er_settle_sweep(d, batch, &t);
     note_split(w, batch, &t);
     if (t.kept > 0) {
         list_push_back(&w->held, batch);
@@ -496,15 +440,17 @@ static void deliver(er_delivery *d, er_batch *batch) {
 }
 
 /* Sweeps one held batch; false: nothing of it is kept any more, and it is gone. */
-static bool sweep_held(er_delivery *d, er_batch *batch, er_status status, tally *all) {
+static bool sweep_held(er_delivery *d, er_batch *batch, er_status status, er_tally *all) {
     er_worker *w = &d->worker;
     if (!batch->is_judged) {
         return true;
     }
-    tally t = {0};
-    er_batch *again = sweep(d, batch, &t);
+    er_tally t = {0};
+    er_batch *again = er_settle_sweep(d, batch, &t);
     note_split(w, batch, &t);
     all->retried += t.retried;
+    all->aside += t.aside;
+    all->is_stuck = all->is_stuck || t.is_stuck;
     all->rejected += t.rejected;
     all->settlement.delivered += t.settlement.delivered;
     if (t.kept == 0) {
@@ -528,7 +474,7 @@ static void poll_sink(er_delivery *d, er_deadline until) {
     er_status status = d->type->poll(d->self, until, &err);
     er_batch_list still = {0};
     size_t still_n = 0;
-    tally all = {0};
+    er_tally all = {0};
     er_batch *batch;
     while ((batch = list_pop(&w->held)) != NULL) {
         if (sweep_held(d, batch, status, &all)) {
@@ -538,7 +484,7 @@ static void poll_sink(er_delivery *d, er_deadline until) {
     }
     w->held = still;
     w->held_n = still_n;
-    bool is_news = all.retried + all.rejected + all.settlement.delivered > 0;
+    bool is_news = all.retried + all.aside + all.rejected + all.settlement.delivered > 0;
     if (status == ER_E_SPLIT) {
         er_counter_inc(d->metrics.retries);
     } else if (status != ER_OK || is_news) {
@@ -552,31 +498,66 @@ static void open_sink(er_delivery *d) {
     er_status status = d->type->open(d->self, er_deadline_in(OPEN_LIMIT_MS), &err);
     if (status == ER_OK) {
         d->worker.is_open = true;
-        endpoint_works(d);
+        er_endpoint_works(d);
     } else {
-        endpoint_fails(d, status, &err);
+        er_endpoint_fails(d, status, &err);
     }
 }
 
 /* ---- the loop ---- */
 
 static bool is_idle(const er_worker *w) {
-    return w->work.first == NULL && w->held.first == NULL && w->staged_at == w->staged_n;
+    return w->work.first == NULL && w->held.first == NULL && w->staged_at == w->staged_n &&
+           w->aside.n == 0;
 }
 
-/* Waits for what comes first: records, the end of a backoff, an expiry, a poll that is due. */
+/* Has one record of each target tried whose time has come; all, once, when the queue is closed. */
+static void try_aside(er_delivery *d) {
+    er_worker *w = &d->worker;
+    if (er_queue_is_closed(&d->queue) && !w->is_closing) {
+        w->is_closing = true;
+        er_aside_hurry(&w->aside);
+    }
+    er_aside_target *target;
+    while ((target = er_aside_due(&w->aside)) != NULL) {
+        er_batch_slot slot;
+        er_aside_take(&w->aside, target, &slot);
+        er_aside_wait(target);
+        if (encode(d, &slot)) {
+            er_batch *batch = er_batch_new();
+            er_batch_add(batch, &slot);
+            list_insert(&w->work, batch);
+        }
+    }
+}
+
+/* What is set aside takes room in the queue. */
+static void note_aside(er_delivery *d) {
+    er_worker *w = &d->worker;
+    if (w->noted_n != w->aside.n || w->noted_bytes != w->aside.bytes) {
+        w->noted_n = w->aside.n;
+        w->noted_bytes = w->aside.bytes;
+        er_queue_set_aside(&d->queue, w->noted_n, w->noted_bytes);
+        er_gauge_set(d->metrics.set_aside, (double)w->noted_n);
+    }
+}
+
+/* Waits for what comes first: records, the end of a backoff, an expiry, a poll or a target that is
+ * due. */
 static void wait_for_work(er_delivery *d, er_deadline expiry, bool backed_off) {
     er_worker *w = &d->worker;
     er_deadline until = er_deadline_min(expiry, er_deadline_in(ER_HEART_PERIOD_MS / 2));
     if (backed_off) {
         until = er_deadline_min(until, w->not_before);
+    } else {
+        until = er_deadline_min(until, er_aside_next(&w->aside));
     }
     if (d->type->poll != NULL) {
         until = er_deadline_min(until, w->poll_next);
     }
     if (w->held_n > 0 && d->type->poll != NULL) {
         poll_sink(d, er_deadline_min(until, er_deadline_in(HELD_POLL_MS)));
-    } else if (backed_off) {
+    } else if (backed_off || er_queue_is_closed(&d->queue)) {
         er_queue_rest(&d->queue, until);
     } else {
         er_queue_wait(&d->queue, until);
@@ -602,13 +583,19 @@ static void step(er_delivery *d) {
         w->poll_next = er_deadline_in(IDLE_POLL_MS);
         poll_sink(d, er_deadline_in(0));
     }
+    /* Not while the endpoint owes an answer to what was tried before. */
+    if (!backed_off && w->aside.targets_n > 0 && w->work.first == NULL) {
+        try_aside(d);
+    }
     er_batch *batch = NULL;
     if (!backed_off && w->held_n < in_flight_limit(d)) {
         batch = list_pop(&w->work);
         batch = batch == NULL ? cut(d) : batch;
     }
+    note_aside(d);
     if (batch != NULL) {
         deliver(d, batch);
+        note_aside(d);
     } else {
         wait_for_work(d, expiry, backed_off);
     }

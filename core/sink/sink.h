@@ -14,6 +14,10 @@
  *   ER_E_SPLIT        too large, or refused as a whole by a service without item results: the
  * worker halves the batch; a single record is rejected with err's text
  *
+ * ASIDE is for a peer that takes some records and refuses others for where they go: er_sink_type's
+ * target names it, and all records for it wait together while the others go on. One of them is
+ * tried now and then; what is delivered opens the target, in the order of the queue.
+ *
  * A batch lives until its last item is judged. KEPT items count as in flight and are never
  * delivered again before poll judges them RETRY. Once the cancel token is set, poll judges the rest
  * RETRY; destroy makes no callbacks. */
@@ -30,7 +34,8 @@ typedef enum er_verdict {
     ER_VERDICT_DELIVERED,
     ER_VERDICT_RETRY,
     ER_VERDICT_REJECT,
-    ER_VERDICT_KEPT, /* the sink still holds it; poll will judge */
+    ER_VERDICT_KEPT,  /* the sink still holds it; poll will judge */
+    ER_VERDICT_ASIDE, /* refused for its target, not for what it is; text says why */
 } er_verdict;
 
 /* A closed set: the label of the metrics and the cause of notices. */
@@ -55,7 +60,7 @@ typedef struct er_batch er_batch; /* records with their items, in queue order */
 size_t er_batch_len(const er_batch *batch);
 const er_item *er_batch_item(const er_batch *batch, size_t i);
 const er_record *er_batch_record(const er_batch *batch, size_t i);
-/* text: why, for the log line of a rejection; copied; may be NULL. */
+/* text: why, for the log line of a rejection or of what is set aside; copied; may be NULL. */
 void er_batch_judge(er_batch *batch, size_t i, er_verdict verdict, er_reason reason,
                     const char *text);
 void er_batch_judge_all(er_batch *batch, er_verdict verdict, er_reason reason, const char *text);
@@ -161,6 +166,10 @@ struct er_sink_type {
     er_status (*encode)(void *self, const er_record *rec, er_item *out, er_err *err);
     /* Judges items, or leaves them KEPT. */
     er_status (*deliver)(void *self, er_batch *batch, er_err *err);
+    /* Optional, pure; needed for ASIDE: appends the name of what this record goes to within the
+     * peer (a topic, an index, a stream). A sink with one target for all uses DENIED instead of
+     * ASIDE. */
+    void (*target)(void *self, const er_record *rec, er_buf *out);
     /* Optional; needed when max_in_flight > 1 or KEPT is used. Waits at most to until and judges
      * kept items; called while any are kept and once a second when idle. Returns as deliver. */
     er_status (*poll)(void *self, er_deadline until, er_err *err);

@@ -71,6 +71,7 @@ static void check_verdicts(const er_batch *batch, const er_json *list, er_status
             FUZZ_CHECK(status == ER_E_UNAVAILABLE || (status == ER_E_DENIED && list == NULL));
             break;
         case ER_VERDICT_KEPT:
+        case ER_VERDICT_ASIDE:
             FUZZ_CHECK(!"kept");
             break;
         }

@@ -387,6 +387,7 @@ static char letter_of(const er_batch *batch, size_t i) {
         return 'A';
     case ER_VERDICT_NONE:
     case ER_VERDICT_KEPT:
+    case ER_VERDICT_ASIDE:
         break;
     }
     return '.';
