@@ -205,6 +205,10 @@ static er_status elastic_encode(const void *config, void *state, const er_record
     return ER_OK;
 }
 
+static void elastic_target(const void *config, const er_record *rec, er_buf *out) {
+    er_elastic_put_target(config, rec->time, out);
+}
+
 /* ---- requests ---- */
 
 /* An alias that is not there must not become an index of that name, nor a data stream. */
@@ -269,6 +273,7 @@ static er_status elastic_judge(const void *config, void *state, const er_http_re
     const er_elastic_config *c = config;
     elastic_state *s = state;
     er_elastic_judge judge = {.name = s->name,
+                              .sets_aside = er_elastic_is_dated(c),
                               .long_wait_ms = c->http.common.retry.max_ms,
                               .counters = &s->counters,
                               .doc = &s->doc};
@@ -360,6 +365,7 @@ static const er_http_profile elastic_profile = {
     .fini = elastic_fini,
     .open = elastic_open,
     .encode = elastic_encode,
+    .target = elastic_target,
     .prepare = elastic_prepare,
     .action = elastic_action,
     .judge = elastic_judge,

@@ -70,6 +70,7 @@ typedef struct er_elastic_counters {
  * ER_OK and items left to try again, err says why and when. name: of the sink. */
 typedef struct er_elastic_judge {
     const char *name;
+    bool sets_aside;      /* records go to several indices: one that is refused holds up its own */
     int64_t long_wait_ms; /* for blocks, which only people lift */
     const er_elastic_counters *counters;
     er_json_doc *doc;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,8 @@ typedef enum kind {
     KIND_TOO_LARGE,
     KIND_BLOCKED_FOR_NOW, /* the disk is full */
     KIND_DENIED,
-    KIND_DENIED_BLOCK,
+    KIND_DENIED_INDEX, /* this one; others may be open */
+    KIND_DENIED_BLOCK, /* the same, by a block that was set */
 } kind;
 
 typedef struct result {
@@ -37,27 +39,29 @@ static bool has(er_str text, const char *part) {
     return text.n > 0 && memmem(text.p, text.n, part, strlen(part)) != NULL;
 }
 
-/* 400 is usually the record's fault. These are the target's: all records would meet with them, and
- * the operator can put them right. */
-static bool is_target_fault(er_str type, er_str reason) {
+/* 400 is usually the record's fault. These are the target's: all records that go there would meet
+ * with them, and the operator can put them right. */
+static kind kind_of_400(er_str type, er_str reason) {
     static const char *const types[] = {"index_closed_exception", "invalid_index_name_exception",
                                         "invalid_alias_name_exception"};
     static const char *const reasons[] = {"maximum shards open", "maximum normal shards open",
-                                          "no write index is defined", "pipeline with id",
+                                          "no write index is defined",
                                           "only write ops with an op_type of create"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (er_str_eqc(type, types[i])) {
-            return true;
+            return KIND_DENIED_INDEX;
         }
     }
-    bool can_be =
-        er_str_eqc(type, "illegal_argument_exception") || er_str_eqc(type, "validation_exception");
-    for (size_t i = 0; can_be && i < sizeof reasons / sizeof reasons[0]; i++) {
+    if (!er_str_eqc(type, "illegal_argument_exception") &&
+        !er_str_eqc(type, "validation_exception")) {
+        return KIND_REJECT;
+    }
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (has(reason, reasons[i])) {
-            return true;
+            return KIND_DENIED_INDEX;
         }
     }
-    return false;
+    return has(reason, "pipeline with id") ? KIND_DENIED : KIND_REJECT;
 }
 
 static kind kind_of(int64_t status, er_str type, er_str reason) {
@@ -66,12 +70,13 @@ static kind kind_of(int64_t status, er_str type, er_str reason) {
     case 201:
         return KIND_DELIVERED;
     case 400:
-        return is_target_fault(type, reason) ? KIND_DENIED : KIND_REJECT;
+        return kind_of_400(type, reason);
     case 401:
-    case 404:
         return KIND_DENIED;
+    case 404:
+        return KIND_DENIED_INDEX;
     case 403:
-        return er_str_eqc(type, "cluster_block_exception") ? KIND_DENIED_BLOCK : KIND_DENIED;
+        return er_str_eqc(type, "cluster_block_exception") ? KIND_DENIED_BLOCK : KIND_DENIED_INDEX;
     case 409:
         return type.n == 0 || er_str_eqc(type, "version_conflict_engine_exception") ? KIND_DUPLICATE
                                                                                     : KIND_RETRY;
@@ -262,9 +267,29 @@ typedef struct summary {
     size_t kinds[KIND_DENIED_BLOCK + 1];
     const char *texts[KIND_DENIED_BLOCK + 1]; /* of the first of its kind */
     bool rejections_differ;
+    const result *denied; /* the first that stops the sink */
 } summary;
 
-static void apply(er_batch *batch, size_t i, const result *r) {
+static const char *advice(const result *r) {
+    return r->kind == KIND_DENIED_BLOCK ? "lift the block of the index"
+           : strstr(r->text, "require_alias") != NULL
+               ? "create the alias with a write index, or set setup: true"
+           : strstr(r->text, "index_not_found") != NULL
+               ? "create it, or let it be created (action.auto_create_index, privilege "
+                 "auto_configure)"
+           : strncmp(r->text, "400", 3) == 0
+               ? "put the target right"
+               : "check the privileges of auth: create_doc on the target";
+}
+
+static void deny(const er_elastic_judge *judge, er_batch *batch, size_t i, const result *r) {
+    char text[TYPE_MAX + REASON_MAX + 256];
+    (void)snprintf(text, sizeof text, "%s; %s", r->text, advice(r));
+    bool is_one = judge->sets_aside && r->kind != KIND_DENIED;
+    er_batch_judge(batch, i, is_one ? ER_VERDICT_ASIDE : ER_VERDICT_RETRY, ER_REASON_NONE, text);
+}
+
+static void apply(const er_elastic_judge *judge, er_batch *batch, size_t i, const result *r) {
     switch (r->kind) {
     case KIND_DELIVERED:
     case KIND_DUPLICATE:
@@ -277,10 +302,13 @@ static void apply(er_batch *batch, size_t i, const result *r) {
     case KIND_TOO_LARGE:
         er_batch_judge(batch, i, ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, r->text);
         break;
+    case KIND_DENIED:
+    case KIND_DENIED_INDEX:
+    case KIND_DENIED_BLOCK:
+        deny(judge, batch, i, r);
+        break;
     case KIND_RETRY:
     case KIND_BLOCKED_FOR_NOW:
-    case KIND_DENIED:
-    case KIND_DENIED_BLOCK:
         er_batch_judge(batch, i, ER_VERDICT_RETRY, ER_REASON_NONE, r->text);
         break;
     }
@@ -290,17 +318,6 @@ static void count(const er_elastic_counters *counters, const summary *s) {
     er_counter_add(counters->duplicates, s->kinds[KIND_DUPLICATE]);
     er_counter_add(counters->failure_store, s->kinds[KIND_FAILURE_STORE]);
     er_counter_add(counters->blocked, s->kinds[KIND_BLOCKED_FOR_NOW] + s->kinds[KIND_DENIED_BLOCK]);
-}
-
-static const char *advice(const char *text) {
-    return strstr(text, "require_alias") != NULL
-               ? "create the alias with a write index, or set setup: true"
-           : strstr(text, "index_not_found") != NULL
-               ? "create it, or let it be created (action.auto_create_index, privilege "
-                 "auto_configure)"
-           : strncmp(text, "400", 3) == 0
-               ? "put the target right"
-               : "check the privileges of auth: create_doc on the target";
 }
 
 /* What the operator must know beyond single records. */
@@ -315,13 +332,8 @@ static er_status conclude(const er_elastic_judge *judge, const summary *s, size_
         ER_LOG(ER_LOG_WARNING, "elasticsearch", "records went to the failure store",
                ER_LS("sink", judge->name), ER_LI("records", s->kinds[KIND_FAILURE_STORE]));
     }
-    if (s->kinds[KIND_DENIED_BLOCK] > 0) {
-        return er_err_set(err, ER_E_DENIED, "%s; lift the block of the index",
-                          s->texts[KIND_DENIED_BLOCK]);
-    }
-    if (s->kinds[KIND_DENIED] > 0) {
-        return er_err_set(err, ER_E_DENIED, "%s; %s", s->texts[KIND_DENIED],
-                          advice(s->texts[KIND_DENIED]));
+    if (s->denied != NULL) {
+        return er_err_set(err, ER_E_DENIED, "%s; %s", s->denied->text, advice(s->denied));
     }
     if (s->kinds[KIND_BLOCKED_FOR_NOW] > 0) {
         ER_LOG(ER_LOG_ERROR, "elasticsearch",
@@ -340,8 +352,10 @@ static er_status conclude(const er_elastic_judge *judge, const summary *s, size_
     return ER_OK;
 }
 
-static void add(summary *s, const result *r) {
+static void add(const er_elastic_judge *judge, summary *s, const result *r) {
     s->kinds[r->kind]++;
+    bool stops = r->kind == KIND_DENIED || (!judge->sets_aside && r->kind > KIND_DENIED);
+    s->denied = stops && s->denied == NULL ? r : s->denied;
     const char **first = &s->texts[r->kind];
     if (r->kind == KIND_REJECT && *first != NULL && strncmp(*first, r->text, 40) != 0) {
         s->rejections_differ = true;
@@ -381,8 +395,8 @@ er_status er_elastic_judge_items(const er_elastic_judge *judge, char *text, size
     } else {
         summary s = {0};
         for (size_t i = 0; i < read; i++) {
-            apply(batch, i, &results[i]);
-            add(&s, &results[i]);
+            apply(judge, batch, i, &results[i]);
+            add(judge, &s, &results[i]);
         }
         count(judge->counters, &s);
         status = conclude(judge, &s, len, err);

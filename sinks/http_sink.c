@@ -156,6 +156,11 @@ er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er
     return status;
 }
 
+void er_http_sink_target(void *self, const er_record *rec, er_buf *out) {
+    const http_sink *sink = self;
+    sink->profile->target(sink->config, rec, out);
+}
+
 /* ---- the answer ---- */
 
 static const char *class_of(long status) {

@@ -152,6 +152,8 @@ typedef struct er_http_profile {
                       er_err *err);
     er_status (*encode)(const void *config, void *state, const er_record *rec, er_buf *out,
                         er_err *err);
+    /* Optional: er_sink_type's target. */
+    void (*target)(const void *config, const er_record *rec, er_buf *out);
     /* Optional. Adds headers or changes the URL of one attempt; method, url, body and the other
      * headers but Authorization are there already. Values must live until the next call (keep them
      * in state). Errors: the endpoint's state. */
@@ -183,6 +185,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
                               void **self, er_err *err);
 er_status er_http_sink_open(void *self, er_deadline until, er_err *err);
 er_status er_http_sink_encode(void *self, const er_record *rec, er_item *out, er_err *err);
+void er_http_sink_target(void *self, const er_record *rec, er_buf *out);
 er_status er_http_sink_deliver(void *self, er_batch *batch, er_err *err);
 er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, er_err *err);
 void er_http_sink_destroy(void *self);
@@ -200,8 +203,8 @@ void er_http_sink_warn(const void *config, const char *path, er_problems *proble
         .name = (name_), .summary = (summary_), .rows = (rows_), .config_size = sizeof(config_),   \
         .check = (check_), .family = (profile_), .max_in_flight = 1, .item_max = 4u << 20,         \
         .create = er_http_sink_create, .open = er_http_sink_open, .encode = er_http_sink_encode,   \
-        .deliver = er_http_sink_deliver, .preview = er_http_sink_preview,                          \
-        .destroy = er_http_sink_destroy                                                            \
+        .target = er_http_sink_target, .deliver = er_http_sink_deliver,                            \
+        .preview = er_http_sink_preview, .destroy = er_http_sink_destroy                           \
     }
 
 #endif

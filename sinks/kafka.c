@@ -10,6 +10,7 @@
  * and only what got no report is sent again. */
 #include "sinks/cloudevents.h"
 #include "sinks/kafka_priv.h"
+#include "sinks/name_template.h"
 #include "sinks/registry.h"
 
 #include "base/log.h"
@@ -230,9 +231,15 @@ static er_kafka_judgement judgement_of(const er_kafka_state *sink, er_kafka_wher
     return may_be_compacted
                ? (er_kafka_judgement){.verdict = ER_VERDICT_RETRY,
                                       .state = ER_E_DENIED,
+                                      .is_of_topic = true,
                                       .advice = "a compacted topic takes no records without a key: "
                                                 "set key, or take another topic"}
                : er_kafka_judge(where, code);
+}
+
+/* Topics that depend on the record: one that is refused holds up its own records only. */
+static bool is_one_of_many(const er_kafka_state *sink, const er_kafka_judgement *is) {
+    return is->is_of_topic && !er_name_template_is_fixed(sink->config->topic);
 }
 
 static void judge_failure(er_kafka_state *sink, flight *f, size_t i, er_kafka_where where,
@@ -240,6 +247,13 @@ static void judge_failure(er_kafka_state *sink, flight *f, size_t i, er_kafka_wh
     er_kafka_judgement is = judgement_of(sink, where, code);
     char text[200];
     (void)snprintf(text, sizeof text, "topic %.100s: %.90s", topic, rd_kafka_err2str(code));
+    if (is_one_of_many(sink, &is)) {
+        char why[400];
+        (void)snprintf(why, sizeof why, "%s%s%.190s", text, is.advice[0] == '\0' ? "" : ": ",
+                       is.advice);
+        judge(f, i, ER_VERDICT_ASIDE, ER_REASON_NONE, why);
+        return;
+    }
     raise_trouble(sink, is.state, text, is.advice);
     sink->is_fatal = sink->is_fatal || is.is_fatal;
     if (is.is_shared) {
@@ -299,6 +313,9 @@ void er_kafka_on_error(er_kafka_state *sink, rd_kafka_t *rk, rd_kafka_resp_err_t
     if (is.is_fatal) {
         on_fatal(sink, rk);
         return;
+    }
+    if (is_one_of_many(sink, &is)) {
+        return; /* the reports of its records tell more */
     }
     if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION && sink->token_failed) {
         sink->token_failed = false; /* it was said with its reason */
@@ -523,6 +540,13 @@ static er_status kafka_poll(void *self, er_deadline until, er_err *err) {
     return conclude(sink, err);
 }
 
+static void kafka_target(void *self, const er_record *rec, er_buf *out) {
+    er_kafka_state *sink = self;
+    er_kafka_message message;
+    er_kafka_message_of(sink->config, rec, &sink->text, &message);
+    er_buf_puts(out, message.topic);
+}
+
 static er_status kafka_preview(void *self, const er_batch *batch, er_buf *out, er_err *err) {
     (void)err;
     return er_kafka_preview(((const er_kafka_state *)self)->config, batch, out);
@@ -540,6 +564,7 @@ const er_sink_type er_kafka_sink = {
     .create = kafka_create,
     .open = kafka_open,
     .encode = kafka_encode,
+    .target = kafka_target,
     .deliver = kafka_deliver,
     .poll = kafka_poll,
     .preview = kafka_preview,

@@ -112,6 +112,7 @@ typedef struct er_kafka_judgement {
     er_status state;    /* of the endpoint: OK (nothing said), UNAVAILABLE, DENIED */
     bool is_shared;     /* REJECT: said of all messages of one request; only one may be guilty */
     bool is_fatal;      /* the producer is of no use any more */
+    bool is_of_topic;   /* DENIED: said of one topic; others may be open */
     const char *advice; /* what to do; "" */
 } er_kafka_judgement;
 er_kafka_judgement er_kafka_judge(er_kafka_where where, rd_kafka_resp_err_t code);

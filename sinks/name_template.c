@@ -77,6 +77,16 @@ static void put_value(er_str value, er_buf *out) {
     }
 }
 
+bool er_name_template_is_fixed(const char *text) {
+    static const char cluster[] = "{cluster}";
+    for (const char *p = strchr(text, '{'); p != NULL; p = strchr(p + 1, '{')) {
+        if (strncmp(p, cluster, sizeof cluster - 1) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void er_name_template_put(const char *text, const er_record *rec, er_buf *out) {
     for (const char *p = text; *p != '\0'; p++) {
         const char *end = *p == '{' ? strchr(p, '}') : NULL;

@@ -17,6 +17,9 @@ er_status er_name_template_check(const char *text, er_err *err);
 /* The same without type and reason, where each name costs much: an Event may say anything there. */
 er_status er_name_template_check_few(const char *text, er_err *err);
 
+/* Whether all records of one router have the same name: no field, or only its cluster. */
+bool er_name_template_is_fixed(const char *text);
+
 /* Appends the name of this record. text has passed the check. */
 void er_name_template_put(const char *text, const er_record *rec, er_buf *out);
 

@@ -106,6 +106,10 @@ static er_status redis_encode(void *self, const er_record *rec, er_item *out, er
     return er_buf_status(&out->body);
 }
 
+static void redis_target(void *self, const er_record *rec, er_buf *out) {
+    er_name_template_put(((const redis_sink *)self)->config->entry.stream, rec, out);
+}
+
 static er_status redis_preview(void *self, const er_batch *batch, er_buf *out, er_err *err) {
     (void)err;
     const redis_sink *sink = self;
@@ -138,12 +142,21 @@ static void worsen(outcome *o, er_status state, const char *text) {
     }
 }
 
+/* Of several streams one is refused: it holds up its own records only. */
+static void refuse_stream(outcome *o, size_t i, const char *text) {
+    bool is_one = !er_name_template_is_fixed(o->sink->config->entry.stream);
+    er_batch_judge(o->batch, i, is_one ? ER_VERDICT_ASIDE : ER_VERDICT_RETRY, ER_REASON_NONE, text);
+    worsen(o, is_one ? ER_OK : ER_E_DENIED, text);
+}
+
 static void on_error(outcome *o, size_t i, er_str reply) {
     const er_redis_rule *rule = er_redis_judge(reply);
     er_buf text;
     er_buf_init(&text, 1024);
     er_redis_put_reply(reply, rule, &text);
-    if (i < er_batch_len(o->batch)) {
+    if (i < er_batch_len(o->batch) && rule->verdict == ER_VERDICT_ASIDE) {
+        refuse_stream(o, i, er_buf_cstr(&text));
+    } else if (i < er_batch_len(o->batch)) {
         er_batch_judge(o->batch, i, rule->verdict, rule->reason, er_buf_cstr(&text));
         worsen(o, rule->state, er_buf_cstr(&text));
     } else { /* WAIT says nothing of a record */
@@ -179,7 +192,7 @@ static void on_reply(void *arg, size_t i, const er_redis_reply *reply) {
     } else if (is_proof(o, reply)) {
         er_batch_judge(o->batch, i, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
     } else if (reply->kind == ER_REDIS_NIL) {
-        worsen(o, ER_E_DENIED, "there is no such stream; make it, or set noMkStream: false");
+        refuse_stream(o, i, "there is no such stream; make it, or set noMkStream: false");
     } else {
         worsen(o, ER_E_UNAVAILABLE, "the answer to XADD is not the id of an entry");
     }
@@ -458,6 +471,7 @@ const er_sink_type er_redis_sink = {
     .create = redis_create,
     .open = redis_open,
     .encode = redis_encode,
+    .target = redis_target,
     .deliver = redis_deliver,
     .preview = redis_preview,
     .destroy = redis_destroy,

@@ -8,6 +8,8 @@
     { (prefix_), ER_VERDICT_RETRY, ER_E_UNAVAILABLE, ER_REASON_NONE, (advice_) }
 #define DENIED(prefix_, advice_)                                                                   \
     { (prefix_), ER_VERDICT_RETRY, ER_E_DENIED, ER_REASON_NONE, (advice_) }
+#define DENIED_STREAM(prefix_, advice_)                                                            \
+    { (prefix_), ER_VERDICT_ASIDE, ER_E_DENIED, ER_REASON_NONE, (advice_) }
 #define REJECT(prefix_, reason_)                                                                   \
     { (prefix_), ER_VERDICT_REJECT, ER_OK, (reason_), NULL }
 
@@ -36,14 +38,15 @@ static const er_redis_rule rules[] = {
     RETRY("TRYAGAIN", NULL),
     RETRY("ERR max number of clients", NULL),
     RETRY("ERR WAIT cannot be used with replica", NULL), /* beside READONLY, after a failover */
-    DENIED("WRONGTYPE", "the key of the stream holds something else; delete it, or change stream"),
+    DENIED_STREAM("WRONGTYPE",
+                  "the key of the stream holds something else; delete it, or change stream"),
     DENIED("NOAUTH", "set username and password"),
     DENIED("WRONGPASS", "check username and password"),
-    DENIED("NOPERM", NEEDS_RIGHTS),
+    DENIED_STREAM("NOPERM", NEEDS_RIGHTS),
     /* Of a command inside the script of dedupe; Redis 6 leaves the ERR out. */
-    DENIED("ERR The user executing the script", NEEDS_RIGHTS),
-    DENIED("The user executing the script", NEEDS_RIGHTS),
-    DENIED("ERR ACL failure in script", NEEDS_RIGHTS),
+    DENIED_STREAM("ERR The user executing the script", NEEDS_RIGHTS),
+    DENIED_STREAM("The user executing the script", NEEDS_RIGHTS),
+    DENIED_STREAM("ERR ACL failure in script", NEEDS_RIGHTS),
     DENIED("ERR Error", "the server does not run the script of dedupe"),
     DENIED("MOVED", CLUSTER),
     DENIED("ASK", CLUSTER),
@@ -54,8 +57,8 @@ static const er_redis_rule rules[] = {
     DENIED("ERR syntax error", TOO_OLD),
     DENIED("ERR wrong number of arguments", TOO_OLD),
     DENIED("ERR Invalid stream ID", TOO_OLD), /* Redis before 6.2 takes the option for the id */
-    DENIED("ERR The stream has exhausted the last possible ID", AT_THE_END),
-    DENIED("ERR The ID specified in XADD", AT_THE_END), /* the same, in other words */
+    DENIED_STREAM("ERR The stream has exhausted the last possible ID", AT_THE_END),
+    DENIED_STREAM("ERR The ID specified in XADD", AT_THE_END), /* the same, in other words */
     DENIED("ERR invalid password", "check password"),
     DENIED("ERR Client sent AUTH, but no password is set", "remove password"),
     DENIED("ERR AUTH", "remove password, or check username"),

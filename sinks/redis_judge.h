@@ -13,7 +13,7 @@
 
 typedef struct er_redis_rule {
     const char *prefix; /* of the reply, without "-" */
-    er_verdict verdict; /* of the record: RETRY or REJECT */
+    er_verdict verdict; /* of the record: RETRY, REJECT, or ASIDE: the stream is refused */
     er_status state;    /* of the endpoint: ER_OK, ER_E_UNAVAILABLE, ER_E_DENIED */
     er_reason reason;   /* of a rejection */
     const char *advice; /* what to do, or NULL */

@@ -303,6 +303,32 @@ def test_denied_topic(line, broker, tmp_path):
     assert len(found) == len(set(found)) == 50
 
 
+REFUSED = "the sink refuses a target, its records are set aside and tried slowly"
+
+
+def test_topics_are_refused_one_by_one(line, broker, tmp_path):
+    """One topic is denied, one is missing: neither holds up the third, and both come to their records in order."""
+    (tmp_path / "password").write_text(kafka.PASSWORD)
+    broker.admin("topic:e2e.open:1", "topic:e2e.shut:1", "deny:router:e2e.shut")
+    line.start({"k": sasl(broker, "{cluster}.{namespace}", "PLAIN", tmp_path / "password", options={
+        **OPTIONS, "topic.metadata.propagation.max.ms": "1000"})})
+    line.fake.script("burst 30 prefix s namespace=shut\nburst 30 prefix a namespace=absent\n"
+                     "burst 500 namespace=open\nburst 30 prefix t namespace=shut")
+    line.delivered(500, "k")
+    line.wait("sink_set_aside_records", 90, "k")
+    said = {entry["target"]: entry["error"] for entry in line.router.log() if entry["message"] == REFUSED}
+    assert sorted(said) == ["e2e.absent", "e2e.shut"], said
+    assert "create the topic" in said["e2e.absent"] and "the ACLs WRITE" in said["e2e.shut"], said
+    broker.admin("topic:e2e.absent:1", "undeny:router:e2e.shut")
+    line.delivered(590, "k")
+    assert line.end()["k"]["delivered"] == 590
+    for topic, number in (("open", 500), ("shut", 60), ("absent", 30)):
+        found = ids(broker.read(f"e2e.{topic}"))
+        assert len(found) == len(set(found)) == number
+    sent = line.fake.ids()
+    assert ids(broker.read("e2e.shut")) == sent[:30] + sent[-30:]
+
+
 def test_missing_topic(line, broker):
     line.start({"k": to(broker, "{cluster}.later", options={
         **OPTIONS, "topic.metadata.propagation.max.ms": "1000"})})

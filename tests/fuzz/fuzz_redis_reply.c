@@ -80,7 +80,8 @@ static int reply_at(er_str s, size_t *at, seen *out) {
 static void check_judge(const er_redis_reply *reply) {
     const er_redis_rule *rule = er_redis_judge(reply->text);
     bool rejects = rule->verdict == ER_VERDICT_REJECT;
-    FUZZ_CHECK(rejects || rule->verdict == ER_VERDICT_RETRY);
+    FUZZ_CHECK(rejects || rule->verdict == ER_VERDICT_RETRY ||
+               (rule->verdict == ER_VERDICT_ASIDE && rule->state == ER_E_DENIED));
     FUZZ_CHECK(rejects == (rule->state == ER_OK) && rejects == (rule->reason != ER_REASON_NONE));
     FUZZ_CHECK(!rejects || er_str_starts(reply->text, "ERR"));
     FUZZ_CHECK(er_str_starts(reply->text, rule->prefix));

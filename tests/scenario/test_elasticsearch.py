@@ -173,7 +173,7 @@ def test_blocks_are_waited_for(fake, router, elastic, to, name):
 def test_a_mapping_that_takes_nothing_is_said(fake, router, elastic, to):
     server = elastic(OPENSEARCH, judge=lambda *_: (400, "strict_dynamic_mapping_exception"))
     fake.script("burst 10")
-    r = router(sinks={"es": to(server)})
+    r = router(sinks={"es": to(server, batch={"records": 10, "linger": "10s"})})
     line = r.wait_log("every record of a batch was refused, is the mapping or the target wrong?")
     assert (line["records"], line["severity"]) == (10, "ERROR")
     assert r.stop() == 0
@@ -318,6 +318,31 @@ def test_the_index_of_the_records_day(fake, router, elastic, to):
     server.wait(2)
     assert sorted((index, document["time"]) for (index, _), document in server.documents.items()) == [
         ("k8s-2025.12.31-x", "2025-12-31T23:59:59Z"), ("k8s-2026.01.01-x", "2026-01-01T00:00:00Z")]
+
+
+def test_one_days_index_is_blocked(fake, router, elastic, to):
+    """Its records wait, and those of other days do not."""
+    blocked = [True]
+    result = (403, "cluster_block_exception")
+    server = elastic(OPENSEARCH, judge=lambda index, _: result if blocked and index == "k8s-2025.12.31" else None)
+    old, new = ("lastTimestamp=2025-12-31T12:00:00Z", "lastTimestamp=2026-01-01T12:00:00Z")
+    r = router(sinks={"es": to(server, index="k8s-{yyyy.MM.dd}")})
+    fake.script(f"wait watches open >= 1\nburst 3 prefix old {old}\nburst 20 prefix new {new}\nput last {old}")
+    line = r.wait_log("the sink refuses a target, its records are set aside and tried slowly")
+    assert line["target"] == "k8s-2025.12.31"
+    assert line["error"] == "403 cluster_block_exception: no reason; lift the block of the index"
+    server.wait(20)
+    r.wait_metric(lambda n: n == 4, "sink_set_aside_records", sink="es")
+    assert r.metric("sink_delivered_total", sink="es") == 20
+    assert r.metric("sink_state", sink="es", state="denied") == 1
+    blocked.clear()
+    server.wait(24)
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="es", state="ok")
+    line = r.wait_log("the sink takes the target again, its records go first")
+    assert (line["target"], line["setAside"]) == ("k8s-2025.12.31", 3)
+    assert not r.logged(DENIED)
+    assert r.stop() == 0
+    assert r.sink_ledger("es")["delivered"] == 24
 
 
 PARAMETERS = "filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"

@@ -13,6 +13,7 @@ GOLDEN = ROOT / "tests/golden/kafka"
 QUICK = {"linger.ms": "5", "reconnect.backoff.ms": "20", "reconnect.backoff.max.ms": "100",
          "topic.metadata.refresh.fast.interval.ms": "20"}
 MSG_SIZE_TOO_LARGE, OUT_OF_ORDER_SEQUENCE_NUMBER, TOPIC_AUTHORIZATION_FAILED = 10, 45, 29
+UNKNOWN_TOPIC_OR_PART = 3
 PRODUCE = 0
 
 
@@ -139,6 +140,30 @@ def test_outage(fake, router, mock):
     r.wait_metric(lambda n: n == 200, "sink_delivered_total", sink="k")
     r.wait_metric(lambda n: n == 1, "sink_state", sink="k", state="ok")
     assert_all(fake, mock.read("t"))
+
+
+def test_one_topic_is_refused(fake, router, mock):
+    """Its records wait, in order, and those of other topics do not."""
+    mock("topic", "test.default", 2)
+    mock("topic", "test.shop", 2)
+    mock("topic-error", "test.shop", UNKNOWN_TOPIC_OR_PART)
+    r = router(sinks={"k": to(mock, "{cluster}.{namespace}", options={
+        "topic.metadata.propagation.max.ms": "100"})})
+    fake.script("wait watches open >= 1\nput s namespace=shop\nburst 20\nmodify s namespace=shop count=2\n"
+                "modify s namespace=shop count=3")
+    line = r.wait_log("the sink refuses a target, its records are set aside and tried slowly")
+    assert line["target"] == "test.shop"
+    assert line["error"].startswith("topic test.shop: ")
+    r.wait_metric(lambda n: n == 20, "sink_delivered_total", sink="k")
+    r.wait_metric(lambda n: n == 3, "sink_set_aside_records", sink="k")
+    assert r.metric("sink_state", sink="k", state="denied") == 1
+    mock("topic-error", "test.shop", 0)
+    r.wait_metric(lambda n: n == 23, "sink_delivered_total", sink="k")
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="k", state="ok")
+    assert not r.logged("the sink denies us, records are kept and tried slowly")
+    assert r.stop() == 0
+    assert_all(fake, mock.read("test.shop") + mock.read("test.default"))
+    assert r.sink_ledger("k")["delivered"] == 23
 
 
 def test_fatal_error(fake, router, mock):

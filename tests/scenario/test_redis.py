@@ -211,6 +211,35 @@ def test_no_stream(fake, router, redis):
     whole(r, server, fake)
 
 
+@pytest.mark.parametrize("refusal", [
+    "WRONGTYPE Operation against a key holding the wrong kind of value: the key of the stream holds something "
+    "else; delete it, or change stream",
+    "there is no such stream; make it, or set noMkStream: false"], ids=["wrong-type", "no-stream"])
+def test_one_stream_is_refused(fake, router, redis, refusal):
+    """Its records wait, in order, and those of other streams do not."""
+    server = redis()
+    server("XADD", "k8s:default", "*", "data", "{}")
+    if refusal.startswith("WRONGTYPE"):
+        server("SET", "k8s:shop", "x")
+    r = start(router, server, stream="k8s:{namespace}", noMkStream=not refusal.startswith("WRONGTYPE"))
+    fake.script("wait watches open >= 1\nburst 3 prefix s namespace=shop\nburst 20\nput last namespace=shop")
+    line = r.wait_log("the sink refuses a target, its records are set aside and tried slowly")
+    assert (line["target"], line["error"]) == ("k8s:shop", refusal)
+    delivered(r, 20)
+    r.wait_metric(lambda n: n == 4, "sink_set_aside_records", sink="a")
+    assert r.metric("sink_state", sink="a", state="denied") == 1
+    server("DEL", "k8s:shop")
+    server("XADD", "k8s:shop", "*", "data", "{}")
+    delivered(r, 24)
+    r.wait_metric(lambda n: n == 1, "sink_state", sink="a", state="ok")
+    assert not r.logged(DENIED)
+    assert r.stop() == 0
+    assert r.sink_ledger("a")["delivered"] == 24
+    found = [entry["id"] for entry in server.entries("k8s:shop")[1:]]
+    versions = ["-".join(version) for version in fake.versions()]
+    assert found == versions[:3] + versions[-1:]
+
+
 def test_a_password_that_is_wrong_until_its_file_is_corrected(fake, router, redis, tmp_path):
     server = redis()
     password = tmp_path / "password"
