@@ -309,16 +309,13 @@ def test_401_on_a_watch_is_tried_again_at_once(fake, router, hook):
     refused = [at for at, request in enumerate(fake.log()) if request["status"] == 401]
     assert len(refused) == 1
     after = fake.log()[refused[0] + 1]
-    assert after["status"] == 200 and after["ms"] - fake.log()[refused[0]]["ms"] < 500
+    assert after["status"] == 200 and after["ms"] - fake.log()[refused[0]]["ms"] < 1500  # half of that is the shortest pause
 
 
 def test_403_for_a_moment(fake, router, hook):
-    r = start(fake, router, hook, watch={"backoff": {"initial": "50ms", "max": "2s"}})
-    fake.script("put a.1\nforbid cluster\nwatches reset\nsleep 100ms\nallow all\nput b.1")
-    begun = time.monotonic()
-    ends_with(fake, r)
-    assert time.monotonic() - begun < 3
-    assert fake.state()["answers"]["403"] >= 1
+    r = start(fake, router, hook, watch={"backoff": {"initial": "50ms", "max": "60s"}})
+    fake.script("put a.1\nforbid cluster\nwatches reset\nwait answers 403 >= 1\nallow all\nput b.1")
+    ends_with(fake, r)  # within its limit, which is less than the slow pace
 
 
 # ---- lists ----
