@@ -235,19 +235,10 @@ void er_redis_entry_show(er_str command, er_buf *out) {
         er_buf_put_str(out, v[at]);
     }
     er_buf_putc(out, '\n');
-    er_str data = {0};
     for (; at + 1 < n; at += 2) {
-        if (er_str_eqc(v[at], "data")) {
-            data = v[at + 1];
-            continue;
-        }
         er_buf_put_str(out, v[at]);
         er_buf_puts(out, ": ");
         put_value(v[at + 1], out);
         er_buf_putc(out, '\n');
-    }
-    if (data.n > 0) {
-        er_buf_putc(out, '\n');
-        er_buf_put_str(out, data);
     }
 }

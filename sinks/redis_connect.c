@@ -32,6 +32,7 @@ struct er_redis_conn {
     int64_t limit_ms;
     bool unsent;       /* there is something to write */
     bool write_failed; /* the peer may still have said why */
+    bool has_answered;
     char broke[160];   /* what the failed write said */
 };
 
@@ -144,6 +145,7 @@ void er_redis_conn_close(er_redis_conn *conn) {
     }
     conn->unsent = false;
     conn->write_failed = false;
+    conn->has_answered = false;
 }
 
 void er_redis_conn_free(er_redis_conn *conn) {
@@ -193,10 +195,13 @@ static er_status broken(er_redis_conn *conn, er_err *err) {
     ER_ASSERT(c != NULL);
     const char *tls = conn->o.tls == NULL ? NULL : er_redis_tls_reason();
     const char *why = conn->write_failed ? conn->broke : tls != NULL ? tls : c->errstr;
+    bool may_want_tls = !conn->has_answered && conn->o.tls == NULL && conn->path == NULL;
+    const char *hint = may_want_tls ? " before the first answer; a port with TLS wants tls" : "";
     if (c->err == REDIS_ERR_EOF && !conn->write_failed && tls == NULL) {
-        return er_err_set(err, ER_E_UNAVAILABLE, "%s closed the connection", conn->peer);
+        return er_err_set(err, ER_E_UNAVAILABLE, "%s closed the connection%s", conn->peer, hint);
     }
-    return er_err_set(err, ER_E_UNAVAILABLE, "the connection to %s broke: %s", conn->peer, why);
+    return er_err_set(err, ER_E_UNAVAILABLE, "the connection to %s broke%s: %s", conn->peer, hint,
+                      why);
 }
 
 /* A failed write is not the end: what the peer said before it closed may still be there to read. */
@@ -234,6 +239,7 @@ static er_status take_replies(er_redis_conn *conn, reply_list *list, er_err *err
         if (!got) {
             break;
         }
+        conn->has_answered = true;
         list->on_reply(list->arg, list->got++, &reply);
         er_redis_reply_fini(&reply);
     }

@@ -31,7 +31,7 @@ static const er_redis_rule rules[] = {
     RETRY("BUSY", "a script is running on the server"),
     RETRY("UNKILLABLE", NULL),
     RETRY("READONLY", "this is a replica; the address is looked up again"),
-    RETRY("MISCONF", "the server cannot write its snapshot; look at its log"),
+    RETRY("MISCONF", "the server cannot write to its disk; look at its log"),
     RETRY("NOREPLICAS", "the server lacks replicas (min-replicas-to-write)"),
     RETRY("MASTERDOWN", NULL),
     RETRY("CLUSTERDOWN", NULL),

@@ -272,9 +272,9 @@ def test_payload_is_what_is_sent(fake, router, redis, more):
     command = ["XADD k8s:event MAXLEN ~ 500 *"]
     if more:
         command.insert(0, f"EVAL <script> 2 dedup:k8s:event:{entry['id']} k8s:event 3600")
-    assert shown == ["      " + line if line else "" for line in (
+    assert shown == ["      " + line for line in (
         f"{server.address} db 0", *command, f"message: {json.dumps(entry['message'])}", f"id: {entry['id']}",
-        "", entry["data"])]
+        f"data: {entry['data']}")]
     assert list(entry) == ["message", "id", "data"]
 
 
@@ -290,10 +290,23 @@ def test_payload_of_every_kind_of_record():
     lines = golden.with_suffix(".ndjson").read_text().splitlines()
     assert len({json.loads(line)["kind"] for line in lines}) == 6
     for line in lines:  # both sinks send the record as it is
-        assert done.stdout.count(f"\n      {line}\n") == 2
+        assert done.stdout.count(f"\n      data: {line}\n") == 2
 
 
 # ---- when it is away ----
+
+def test_what_closes_before_it_answers_may_want_tls(fake, router):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        fake.script("put one")
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        r = router(sinks={"a": {"type": "redis", "address": address}})
+        connection, _ = server.accept()
+        assert connection.recv(100).startswith(b"*3\r\n$6\r\nCLIENT")
+        connection.close()
+        line = r.wait_log(UNAVAILABLE, sink="a")
+        assert line["error"] == (f"{address} closed the connection before the first answer; a port with "
+                                 "TLS wants tls"), line
+
 
 @pytest.mark.parametrize("dedupe", [False, True])
 def test_killed_and_started_again(fake, router, redis, dedupe):

@@ -208,6 +208,11 @@ static void test_replies_are_shown_on_one_short_line(void **state) {
     assert_str(er_buf_str(&text),
                "WEATHER [2Jis bad: this reply is not known; the record is tried again");
     er_buf_clear(&text);
+    reply = ER_STR("MISCONF Errors writing to the AOF file: No space left on device");
+    er_redis_put_reply(reply, er_redis_judge(reply), &text);
+    assert_str(er_buf_str(&text), "MISCONF Errors writing to the AOF file: No space left on device: "
+                                  "the server cannot write to its disk; look at its log");
+    er_buf_clear(&text);
     char longer[1000];
     memset(longer, 'x', sizeof longer);
     memcpy(longer, "ERR ", 4);
@@ -552,7 +557,7 @@ static void test_the_first_commands(void **state) {
         {"-ERR something\r\n+OK\r\n+OK\r\n", ": AUTH: ERR something", ER_E_DENIED},
         {"+OK\r\n+OK\r\n-NOAUTH x\r\n", ": CLIENT SETNAME: NOAUTH x: set username and password",
          ER_E_DENIED},
-        {NULL, " closed the connection", ER_E_UNAVAILABLE},
+        {NULL, " closed the connection before the first answer; a port with TLS wants tls", ER_E_UNAVAILABLE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         delivery d;
