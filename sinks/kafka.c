@@ -22,11 +22,13 @@
 
 #define IN_FLIGHT       8 /* batches; also bounds the memory within librdkafka */
 #define ITEM_MAX        (16u << 20)
-#define LOOK_MS         1000  /* how often files and secrets are looked at */
-#define DRAIN_MS        10000 /* for reports, before another producer takes over */
-#define PURGE_MS        1000  /* for reports of what was taken back */
-#define DENIED_STAYS_MS 30000 /* a denial is not hidden by what follows from it */
-#define REMAKE_MS       2000  /* between producers, and attempts to make one */
+#define LOOK_MS         1000             /* how often files and secrets are looked at */
+#define DRAIN_MS        10000            /* for reports, before another producer takes over */
+#define PURGE_MS        1000             /* for reports of what was taken back */
+#define DENIED_STAYS_MS 30000            /* a denial is not hidden by what follows from it */
+#define REMAKE_MS       2000             /* between producers, and attempts to make one */
+#define EVENT_STAYS_MS  60000            /* what was said of a broker may explain a silence */
+#define PRESENT_TIME_MS (10 * 60 * 1000) /* how long, where records' own times are refused */
 
 /* Of an opaque, from below: the item, the place of its flight, what it knows of the flight's seq.
  */
@@ -66,11 +68,17 @@ struct er_kafka_state {
     er_buf text;
     suspects suspects;
     er_status trouble; /* of the endpoint, not yet said; ER_OK: none */
-    char trouble_text[450];
-    char last_event[300]; /* about one broker */
+    char trouble_text[512];
+    bool gave_back;       /* a record was judged RETRY */
+    char last_event[320]; /* about one broker */
     const char *last_advice;
+    er_deadline event_until;
     er_deadline denied_until;
-    bool took_some; /* a record was delivered */
+    er_deadline report_due; /* while something is out */
+    int64_t patience_ms;    /* what report_due is set to */
+    bool took_some;         /* a record was delivered */
+    er_deadline present_time_until;
+    uint64_t present_time_since; /* seq of the first flight with it */
     bool token_failed, token_worked, token_doubtful;
     er_deadline look_next, remake_next;
     er_kafka_stats *stats;
@@ -130,7 +138,11 @@ static er_status make_producer(er_kafka_state *sink, er_kafka_producer **out, er
     er_kafka_material_stamp(&sink->material, sink->config);
     rd_kafka_conf_t *conf;
     er_status status = er_kafka_conf(sink->config, &sink->material, &conf, err);
-    return status == ER_OK ? er_kafka_producer_new(sink, &sink->env, conf, out, err) : status;
+    if (status == ER_OK) {
+        sink->patience_ms = er_kafka_patience_ms(conf);
+        status = er_kafka_producer_new(sink, &sink->env, conf, out, err);
+    }
+    return status;
 }
 
 static er_status kafka_open(void *self, er_deadline until, er_err *err) {
@@ -159,7 +171,7 @@ static void raise_trouble(er_kafka_state *sink, er_status status, const char *wh
         sink->denied_until = er_deadline_in(DENIED_STAYS_MS);
     }
     sink->trouble = status;
-    (void)snprintf(sink->trouble_text, sizeof sink->trouble_text, "%.280s%s%.160s", what,
+    (void)snprintf(sink->trouble_text, sizeof sink->trouble_text, "%.320s%s%.180s", what,
                    advice[0] == '\0' ? "" : ": ", advice);
 }
 
@@ -197,7 +209,11 @@ static er_status conclude(er_kafka_state *sink, er_err *err) {
         }
     }
     er_status status = sink->trouble;
+    if (status == ER_OK && sink->gave_back) {
+        status = ER_E_DENIED; /* what follows from a denial has no words of its own */
+    }
     sink->trouble = ER_OK;
+    sink->gave_back = false;
     return status == ER_OK ? ER_OK : er_err_set(err, status, "%s", sink->trouble_text);
 }
 
@@ -259,8 +275,30 @@ static void judge_failure(er_kafka_state *sink, flight *f, size_t i, er_kafka_wh
     if (is.is_shared) {
         suspect(sink, f, i, &is, text);
     } else {
+        sink->gave_back = sink->gave_back || is.verdict == ER_VERDICT_RETRY;
         judge(f, i, is.verdict, is.reason, text);
     }
+}
+
+/* Records of an outage may be older than a topic takes (message.timestamp.before.max.ms). They
+ * stand in it with the time of sending then, rather than not at all: their own is in their value.
+ * False: that was tried already. */
+static bool try_present_time(er_kafka_state *sink, const flight *f, const char *topic) {
+    bool is_on = !er_deadline_passed(sink->present_time_until);
+    if (is_on && f->seq >= sink->present_time_since) {
+        return false;
+    }
+    if (!is_on) {
+        sink->present_time_until = er_deadline_in(PRESENT_TIME_MS);
+        sink->present_time_since = sink->seq;
+        ER_LOG(ER_LOG_WARNING, "kafka",
+               "the topic does not take the records' times; that of sending stands in for ten "
+               "minutes",
+               ER_LS("sink", sink->env.name), ER_LS("topic", topic),
+               ER_LS("advice", "raise the topic's message.timestamp.before.max.ms, or let it have "
+                               "message.timestamp.type=LogAppendTime"));
+    }
+    return true;
 }
 
 static uintptr_t opaque_of(const er_kafka_state *sink, const flight *f, size_t i) {
@@ -276,6 +314,7 @@ void er_kafka_on_report(er_kafka_state *sink, const rd_kafka_message_t *message)
         return; /* of a flight that was taken back before its report came */
     }
     sink->out--;
+    sink->report_due = er_deadline_in(sink->patience_ms);
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         judge(f, i, ER_VERDICT_DELIVERED, ER_REASON_NONE, NULL);
         works(sink);
@@ -284,7 +323,13 @@ void er_kafka_on_report(er_kafka_state *sink, const rd_kafka_message_t *message)
     if (rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED) {
         er_counter_inc(sink->uncertain);
     }
-    judge_failure(sink, f, i, ER_KAFKA_AT_REPORT, message->err, rd_kafka_topic_name(message->rkt));
+    const char *topic = rd_kafka_topic_name(message->rkt);
+    if (message->err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP && try_present_time(sink, f, topic)) {
+        raise_trouble(sink, ER_E_UNAVAILABLE, "the topic does not take the records' times", "");
+        judge(f, i, ER_VERDICT_RETRY, ER_REASON_NONE, NULL);
+        return;
+    }
+    judge_failure(sink, f, i, ER_KAFKA_AT_REPORT, message->err, topic);
 }
 
 /* ---- events ---- */
@@ -324,15 +369,37 @@ void er_kafka_on_error(er_kafka_state *sink, rd_kafka_t *rk, rd_kafka_resp_err_t
     if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) {
         sink->token_doubtful = true;
     }
-    const char *advice = is.advice;
+    const char *advice = er_kafka_event_advice(code, text);
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && sink->last_event[0] != '\0') {
         text = sink->last_event; /* says more than how many they are */
         advice = sink->last_advice;
     } else {
         (void)snprintf(sink->last_event, sizeof sink->last_event, "%s", text);
         sink->last_advice = advice;
+        sink->event_until = er_deadline_in(EVENT_STAYS_MS);
     }
     raise_trouble(sink, is.state, text, advice);
+}
+
+/* What brokers cannot take for now librdkafka sends again without end and without a word: to a
+ * partition without a leader, or with too few replicas in sync, or to a broker that does not
+ * answer.
+ */
+static void note_silence(er_kafka_state *sink) {
+    if (sink->out == 0 || !er_deadline_passed(sink->report_due)) {
+        return;
+    }
+    bool is_explained = !er_deadline_passed(sink->event_until);
+    char text[400];
+    (void)snprintf(text, sizeof text, "no broker has confirmed a record for %lld s%s%s",
+                   (long long)(sink->patience_ms + 500) / 1000,
+                   is_explained ? "; the last event: " : "", is_explained ? sink->last_event : "");
+    raise_trouble(sink, ER_E_UNAVAILABLE, text,
+                  is_explained && sink->last_advice[0] != '\0'
+                      ? sink->last_advice
+                      : "look for brokers that hang, and partitions without a leader or with fewer "
+                        "replicas in sync than min.insync.replicas");
+    sink->report_due = er_deadline_in(sink->patience_ms);
 }
 
 void er_kafka_on_stats(er_kafka_state *sink, char *json, size_t n) {
@@ -367,11 +434,16 @@ static void renew_token(er_kafka_state *sink) {
 static bool give(er_kafka_state *sink, flight *f, size_t i) {
     er_kafka_message message;
     er_kafka_message_of(sink->config, er_batch_record(f->batch, i), &sink->text, &message);
+    if (!er_deadline_passed(sink->present_time_until)) {
+        message.time_ms = ER_KAFKA_TIME_PRESENT;
+    }
     rd_kafka_resp_err_t code =
         er_kafka_produce(sink->producer, &message, er_buf_str(&er_batch_item(f->batch, i)->body),
                          opaque_of(sink, f, i));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        sink->out++;
+        if (sink->out++ == 0) {
+            sink->report_due = er_deadline_in(sink->patience_ms);
+        }
         return true;
     }
     if (er_kafka_judge(ER_KAFKA_AT_PRODUCE, code).verdict == ER_VERDICT_KEPT) {
@@ -430,6 +502,7 @@ static void take_back(er_kafka_state *sink) {
         for (size_t i = 0; f->batch != NULL && i < f->n; i++) {
             if (er_batch_verdict(f->batch, i) == ER_VERDICT_KEPT) {
                 judge(f, i, ER_VERDICT_RETRY, ER_REASON_NONE, NULL);
+                sink->gave_back = true;
             }
         }
     }
@@ -537,6 +610,7 @@ static er_status kafka_poll(void *self, er_deadline until, er_err *err) {
     (void)rd_kafka_poll(sink->producer->rk, wait > LOOK_MS ? LOOK_MS : (int)wait);
     look_after(sink);
     give_more(sink);
+    note_silence(sink);
     return conclude(sink, err);
 }
 

@@ -49,6 +49,27 @@ static er_status read_options(er_kafka_material *m, const er_kafka_config *confi
     return status;
 }
 
+static er_status read_extensions(er_kafka_material *m, const er_kafka_config *config,
+                                 const er_sink_env *env, er_err *err) {
+    const er_cfg_secret *extensions = config->sasl.extensions.v;
+    size_t n = config->sasl.extensions.n;
+    m->extensions = er_xcalloc(2 * n + 1, sizeof *m->extensions);
+    for (size_t i = 0; i < n; i++) {
+        char what[300];
+        er_secret *value;
+        (void)snprintf(what, sizeof what, "sinks.%s.sasl.extensions.%s", env->name,
+                       extensions[i].name.s);
+        er_status status = er_secret_new(&extensions[i].value, what, &value, err);
+        if (status != ER_OK) {
+            return status;
+        }
+        m->extensions[m->extensions_n++] = er_dup(extensions[i].name.s);
+        m->extensions[m->extensions_n++] = er_str_dup(er_secret_get(value));
+        er_secret_free(value);
+    }
+    return ER_OK;
+}
+
 er_status er_kafka_material_init(er_kafka_material *m, const er_kafka_config *config,
                                  const er_sink_env *env, er_err *err) {
     char what[300];
@@ -57,6 +78,7 @@ er_status er_kafka_material_init(er_kafka_material *m, const er_kafka_config *co
         (void)snprintf(what, sizeof what, "sinks.%s.sasl.password", env->name);
         status = er_secret_new(&config->sasl.password, what, &m->password, err);
     }
+    status = status == ER_OK ? read_extensions(m, config, env, err) : status;
     status = status == ER_OK ? try_files(config, env, err) : status;
     if (status == ER_OK && config->sasl.mechanism == ER_KAFKA_OAUTHBEARER) {
         const er_http_options http = {.user_agent = "eventrouter",
@@ -76,6 +98,10 @@ void er_kafka_material_fini(er_kafka_material *m) {
         er_secret_free(m->options[i]);
     }
     free(m->options);
+    for (size_t i = 0; i < m->extensions_n; i++) {
+        free(m->extensions[i]);
+    }
+    free(m->extensions);
     er_oauth2_free(m->oauth2);
     *m = (er_kafka_material){0};
 }
@@ -151,13 +177,19 @@ er_status er_kafka_token_set(er_kafka_material *m, const er_kafka_config *config
     /* librdkafka asks for the next one after 80 % of the life, and our margin is in it already. */
     int64_t life = er_oauth2_life_ms(m->oauth2);
     life = life < TOKEN_LIFE_MIN ? TOKEN_LIFE_MIN : life;
+    const char **extensions = er_xcalloc(m->extensions_n + 1, sizeof *extensions);
+    for (size_t i = 0; i < m->extensions_n; i++) {
+        extensions[i] = m->extensions[i];
+    }
     char why[300] = "";
     if (rd_kafka_oauthbearer_set_token(rk, er_buf_cstr(&text), er_time_now() / 1000 + life,
-                                       config->sasl.oauth2.client_id, NULL, 0, why,
-                                       sizeof why) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        status = er_err_set(err, ER_E_DENIED, "the access token cannot be used: %s", why);
+                                       config->sasl.oauth2.client_id, extensions, m->extensions_n,
+                                       why, sizeof why) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        status = er_err_set(err, ER_E_DENIED,
+                            "the access token or sasl.extensions cannot be used: %s", why);
         (void)rd_kafka_oauthbearer_set_token_failure(rk, why);
     }
+    free(extensions);
     er_buf_wipe(&text);
     er_buf_fini(&text);
     return status;

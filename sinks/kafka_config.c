@@ -226,24 +226,48 @@ er_status er_kafka_conf(const er_kafka_config *config, const er_kafka_material *
 
 /* ---- checks ---- */
 
+/* False: a character that stands in no name or address; librdkafka would look it up all the same.
+ */
+static bool is_host(er_str host, bool is_v6) {
+    const char *more = is_v6 ? ":.%" : "._-";
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.p[i];
+        bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!usual && strchr(more, c) == NULL) {
+            return false;
+        }
+    }
+    return host.n > 0 && (!is_v6 || memchr(host.p, ':', host.n) != NULL);
+}
+
 static er_status check_broker(const char *broker, er_err *err) {
     if (strstr(broker, "://") != NULL) {
         return er_err_set(err, ER_E_CONFIG,
                           "is no host:port; leave the scheme out and set securityProtocol");
     }
-    const char *colon = strrchr(broker, ':');
+    if (broker[0] == '\0' || strpbrk(broker, ", \t\r\n") != NULL) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "is no host:port; give several as a list, without blanks");
+    }
+    const char *colon = strchr(broker, ':');
     bool is_v6 = broker[0] == '[';
-    const char *port = colon != NULL && (!is_v6 || colon[-1] == ']') ? colon + 1 : NULL;
-    uint64_t n = 0;
-    if (port != NULL && (!er_parse_u64(er_str_of(port), &n) || n < 1 || n > 65535)) {
+    if (!is_v6 && colon != NULL && strchr(colon + 1, ':') != NULL) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "is no host:port; an IPv6 address stands in brackets: [::1]:9092");
+    }
+    const char *end = is_v6 ? strchr(broker, ']') : colon;
+    end = end == NULL ? broker + strlen(broker) : end;
+    const char *rest = is_v6 && *end == ']' ? end + 1 : end;
+    er_str host = {broker + is_v6, (size_t)(end - broker) - is_v6};
+    uint64_t port = 9092; /* librdkafka's */
+    if (rest[0] == ':' && (!er_parse_u64(er_str_of(rest + 1), &port) || port < 1 || port > 65535)) {
         return er_err_set(err, ER_E_CONFIG, "is no host:port; the port is a number up to 65535");
     }
-    bool has_host = broker[0] != '\0' && colon != broker;
-    for (const char *p = broker; *p != '\0'; p++) {
-        has_host = has_host && (unsigned char)*p > ' ' && strchr(",/@?#\"\\\x7f", *p) == NULL;
-    }
-    return has_host ? ER_OK
-                    : er_err_set(err, ER_E_CONFIG, "is no host:port; give several as a list");
+    bool is_whole = is_v6 ? *end == ']' && (rest[0] == '\0' || rest[0] == ':') : true;
+    return is_whole && is_host(host, is_v6)
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG,
+                            "is no host:port, such as kafka-0.example:9092 or [::1]:9092");
 }
 
 static bool has_tls(const er_tls_settings *tls) {
@@ -268,6 +292,15 @@ static er_status check_tls(const er_kafka_config *c, er_err *err) {
                           "configuration, which asks for 1.2");
     }
     return ER_OK;
+}
+
+static bool has_option(const er_kafka_config *c, const char *key) {
+    for (size_t i = 0; i < c->options.n; i++) {
+        if (strcmp(option_at(c, i)->name.s, key) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static er_status check_sasl(const er_kafka_config *c, er_err *err) {
@@ -295,6 +328,14 @@ static er_status check_sasl(const er_kafka_config *c, er_err *err) {
         return er_err_set(err, ER_E_CONFIG,
                           "sasl.username and sasl.password are for PLAIN and SCRAM; remove them");
     }
+    if (mechanism == ER_KAFKA_GSSAPI && !has_option(c, "sasl.kerberos.keytab") &&
+        !has_option(c, "sasl.kerberos.kinit.cmd")) {
+        return er_err_set(err, ER_E_CONFIG,
+                          "sasl.mechanism: GSSAPI needs options.sasl.kerberos.keytab");
+    }
+    if (c->sasl.extensions.n > 0 && mechanism != ER_KAFKA_OAUTHBEARER) {
+        return er_err_set(err, ER_E_CONFIG, "sasl.extensions is for sasl.mechanism: OAUTHBEARER");
+    }
     if ((mechanism == ER_KAFKA_OAUTHBEARER) != has_oauth2) {
         return er_err_set(err, ER_E_CONFIG,
                           has_oauth2 ? "sasl.oauth2 is for sasl.mechanism: OAUTHBEARER"
@@ -307,6 +348,43 @@ static double number_of(const rd_kafka_conf_t *conf, const char *key) {
     char value[32] = "";
     size_t n = sizeof value;
     return rd_kafka_conf_get(conf, key, value, &n) == RD_KAFKA_CONF_OK ? strtod(value, NULL) : 0;
+}
+
+int64_t er_kafka_patience_ms(const rd_kafka_conf_t *conf) {
+    return (int64_t)(number_of(conf, "request.timeout.ms") / 3 + number_of(conf, "linger.ms"));
+}
+
+/* librdkafka takes "1MiB" for 1, and "5s" for 5 ms: it reads as far as there are digits. */
+static er_status check_number(const rd_kafka_conf_t *conf, const char *key, const char *text,
+                              er_err *err) {
+    char read[64] = "";
+    size_t n = sizeof read;
+    char *end = read;
+    if (rd_kafka_conf_get(conf, key, read, &n) != RD_KAFKA_CONF_OK || read[0] == '\0') {
+        return ER_OK;
+    }
+    (void)strtod(read, &end);
+    if (*end != '\0') {
+        return ER_OK; /* no number */
+    }
+    (void)strtod(text, &end);
+    return er_str_trim(er_str_of(end)).n == 0
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG,
+                            "options.%s is a number without a unit (its name says of what, and is "
+                            "bytes where it says nothing)",
+                            key);
+}
+
+static er_status check_numbers(const er_kafka_config *c, const rd_kafka_conf_t *conf, er_err *err) {
+    er_status status = ER_OK;
+    for (size_t i = 0; i < c->options.n && status == ER_OK; i++) {
+        const er_cfg_secret *option = option_at(c, i);
+        if (option->value.kind == ER_SECRET_LITERAL) {
+            status = check_number(conf, option->name.s, option->value.text, err);
+        }
+    }
+    return status;
 }
 
 /* What librdkafka would only say when a producer is made. */
@@ -349,7 +427,8 @@ er_status er_kafka_check(const void *config, er_err *err) {
     rd_kafka_conf_t *conf = NULL;
     status = er_kafka_conf(c, NULL, &conf, err);
     if (status == ER_OK) {
-        status = check_limits(conf, err);
+        status = check_numbers(c, conf, err);
+        status = status == ER_OK ? check_limits(conf, err) : status;
         rd_kafka_conf_destroy(conf);
     }
     return status;
@@ -366,6 +445,18 @@ er_status er_kafka_advise(const void *config, er_err *err) {
                           rd_kafka_version_str());
     }
     return ER_OK;
+}
+
+/* RFC 7628 section 3.1: letters; "auth" is the token itself. */
+static er_status check_extension(const char *name, er_err *err) {
+    bool is_name = name[0] != '\0' && strcmp(name, "auth") != 0;
+    for (const char *p = name; *p != '\0'; p++) {
+        is_name = is_name && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z'));
+    }
+    return is_name ? ER_OK
+                   : er_err_set(err, ER_E_CONFIG,
+                                "is no name of a SASL extension, such as logicalCluster: letters, "
+                                "and not \"auth\"");
 }
 
 /* ---- rows ---- */
@@ -392,6 +483,14 @@ static const er_field sasl_rows[] = {
      .rows = er_oauth2_rows,
      .offset = C(sasl.oauth2),
      .help = "For OAUTHBEARER: where tokens come from (client credentials, RFC 6749 section 4.4)."},
+    {.key = "extensions",
+     .type = ER_FIELD_SECRETS,
+     .flags = ER_FIELD_OPEN,
+     .check = check_extension,
+     .offset = C(sasl.extensions),
+     .help = "For OAUTHBEARER: SASL extensions sent with the token (RFC 7628), such as "
+             "logicalCluster and identityPoolId of Confluent Cloud: a text, {file: PATH} or {env: "
+             "NAME}, read once."},
     {.key = NULL},
 };
 
@@ -450,6 +549,8 @@ const er_field er_kafka_rows[] = {
      .check = check_option,
      .offset = C(options),
      .help = "Properties of librdkafka by its own names, such as linger.ms, batch.size or "
-             "message.max.bytes: a text, {file: PATH} or {env: NAME}."},
+             "message.max.bytes (numbers without a unit): a text, {file: PATH} or {env: NAME}. When "
+             "brokers confirm nothing for a third of request.timeout.ms (30000) and linger.ms, the "
+             "sink is unavailable."},
     {.key = NULL},
 };

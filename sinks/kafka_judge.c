@@ -8,6 +8,8 @@
  * "Error codes". */
 #include "sinks/kafka_priv.h"
 
+#include <string.h>
+
 #define PRODUCE ER_KAFKA_AT_PRODUCE
 #define REPORT  ER_KAFKA_AT_REPORT
 #define EVENT   ER_KAFKA_AT_EVENT
@@ -22,6 +24,13 @@ static const char no_topic[] =
 static const char no_login[] = "check sasl, tls and securityProtocol";
 static const char no_tls[] =
     "check tls, and that the port is that of a listener with TLS (securityProtocol)";
+static const char no_certificate[] =
+    "the broker refuses our certificate: check that tls.certFile is given, is not out of date, and "
+    "is of a CA that the broker trusts";
+
+static const char no_trust[] =
+    "check tls.caFile, and that the broker's certificate is in date and names the host in brokers, "
+    "and that in the broker's advertised.listeners";
 
 static const struct row {
     rd_kafka_resp_err_t code;
@@ -39,7 +48,6 @@ static const struct row {
     {E(MSG_SIZE_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
     {E(RECORD_LIST_TOO_LARGE), REPORT, {ER_VERDICT_REJECT, ER_REASON_TOO_LARGE, .is_shared = true}},
     {E(INVALID_RECORD), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
-    {E(INVALID_TIMESTAMP), REPORT, {ER_VERDICT_REJECT, ER_REASON_REFUSED, .is_shared = true}},
 
     /* The target is wrong, or we are not let in. */
     {E(_UNKNOWN_TOPIC),
@@ -76,11 +84,17 @@ static const struct row {
     {E(_UNSUPPORTED_FEATURE),
      PRODUCE | REPORT | EVENT,
      {ER_VERDICT_RETRY, .state = ER_E_DENIED,
-      .advice = "the brokers are too old: idempotence, headers and times need Kafka 0.11"}},
+      .advice = "the brokers are too old (idempotence, headers and times need Kafka 0.11), or the "
+                "port is that of a controller"}},
     {E(UNSUPPORTED_FOR_MESSAGE_FORMAT),
      PRODUCE | REPORT,
      {ER_VERDICT_RETRY, .state = ER_E_DENIED, .is_of_topic = true,
       .advice = "the topic's message.format.version must be 0.11 or newer"}},
+    {E(INVALID_TIMESTAMP), /* while records have their own time, kafka.c sends another first */
+     REPORT,
+     {ER_VERDICT_RETRY, .state = ER_E_DENIED, .is_of_topic = true,
+      .advice = "the topic takes neither the records' times nor the present one: see its "
+                "message.timestamp.before.max.ms and after.max.ms, and compare the clocks"}},
     {E(UNSUPPORTED_COMPRESSION_TYPE),
      PRODUCE | REPORT,
      {ER_VERDICT_RETRY, .state = ER_E_DENIED, .advice = "set another compression"}},
@@ -106,4 +120,15 @@ er_kafka_judgement er_kafka_judge(er_kafka_where where, rd_kafka_resp_err_t code
     }
     found.advice = found.advice == NULL ? "" : found.advice;
     return found;
+}
+
+const char *er_kafka_event_advice(rd_kafka_resp_err_t code, const char *text) {
+    /* What the broker's TLS says of us comes as a connection that broke. */
+    const char *alert = strstr(text, " alert ");
+    if (alert != NULL &&
+        (strstr(alert, "certificate") != NULL || strstr(alert, "unknown ca") != NULL)) {
+        return no_certificate;
+    }
+    return strstr(text, "certificate verify failed") != NULL ? no_trust
+                                                             : er_kafka_judge(EVENT, code).advice;
 }

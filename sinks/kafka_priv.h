@@ -61,6 +61,7 @@ typedef struct er_kafka_config {
         char *username;
         er_secret_ref password;
         er_oauth2_settings oauth2;
+        er_cfg_list extensions; /* of er_cfg_secret */
     } sasl;
     er_cfg_list options; /* of er_cfg_secret */
 } er_kafka_config;
@@ -75,6 +76,8 @@ typedef struct er_kafka_material {
     er_secret **options; /* values of config->options */
     size_t options_n;
     er_oauth2 *oauth2;                    /* NULL: none */
+    char **extensions;                    /* of SASL, for oauth2: name, value, ... */
+    size_t extensions_n;                  /* of both */
     unsigned password_seen, options_seen; /* generations */
     er_file_stamp files[3];               /* of tls, as they were when a producer was made */
 } er_kafka_material;
@@ -98,6 +101,10 @@ er_status er_kafka_token_set(er_kafka_material *m, const er_kafka_config *config
 er_status er_kafka_conf(const er_kafka_config *config, const er_kafka_material *material,
                         rd_kafka_conf_t **out, er_err *err);
 
+/* How long reports may be missing before that is said: a third of request.timeout.ms, and
+ * linger.ms. */
+int64_t er_kafka_patience_ms(const rd_kafka_conf_t *conf);
+
 /* ---- judging ---- */
 
 typedef enum er_kafka_where {
@@ -116,12 +123,15 @@ typedef struct er_kafka_judgement {
     const char *advice; /* what to do; "" */
 } er_kafka_judgement;
 er_kafka_judgement er_kafka_judge(er_kafka_where where, rd_kafka_resp_err_t code);
+/* The advice about an event, by its text as well. */
+const char *er_kafka_event_advice(rd_kafka_resp_err_t code, const char *text);
 
 /* ---- messages ---- */
 
-#define ER_KAFKA_TOPIC_MAX   249 /* org.apache.kafka.common.internals.Topic */
-#define ER_KAFKA_HEADERS_MAX 8
-#define ER_KAFKA_KEY_MAX     512
+#define ER_KAFKA_TOPIC_MAX    249 /* org.apache.kafka.common.internals.Topic */
+#define ER_KAFKA_HEADERS_MAX  8
+#define ER_KAFKA_KEY_MAX      512
+#define ER_KAFKA_TIME_PRESENT 0 /* librdkafka takes the time of sending */
 
 /* Says what is wrong with a topic or a template of one. */
 er_status er_kafka_topic_check(const char *topic, er_err *err);
@@ -136,7 +146,7 @@ typedef struct er_kafka_message {
     char topic[ER_KAFKA_TOPIC_MAX + 1];
     er_str key; /* p is NULL: none */
     char key_text[ER_KAFKA_KEY_MAX];
-    int64_t time_ms; /* since 1970, at least 1: 0 would mean now */
+    int64_t time_ms; /* since 1970, at least 1; or ER_KAFKA_TIME_PRESENT */
     er_kafka_header headers[ER_KAFKA_HEADERS_MAX];
     size_t headers_n;
 } er_kafka_message;

@@ -33,7 +33,7 @@ struct er_redis_conn {
     bool unsent;       /* there is something to write */
     bool write_failed; /* the peer may still have said why */
     bool has_answered;
-    char broke[160];   /* what the failed write said */
+    char broke[160]; /* what the failed write said */
 };
 
 /* ---- the address ---- */

@@ -7,6 +7,7 @@ import datetime
 import http.server
 import json
 import shutil
+import signal
 import threading
 import time
 
@@ -353,3 +354,37 @@ def test_too_large(line, broker):
     assert len(found) == len(set(found)) == 600
     rejected = [entry for entry in line.router.log() if entry["message"] == "record rejected"]
     assert [(entry["reason"], entry["sink"]) for entry in rejected] == [("too_large", "k")]
+
+
+def test_old_records(line, broker):
+    """A topic that takes no old times gets the records with the present one."""
+    broker.admin("topic:strict:1:message.timestamp.before.max.ms=60000")
+    line.start({"k": to(broker, "strict")})
+    line.fake.script("burst 300\nburst 300 prefix fresh " + FRESH)
+    line.delivered(600, "k")
+    sent = line.end()["k"]
+    assert (sent["delivered"], sent["rejected"]) == (600, 0)
+    found = [json.loads(message) for message in broker.read("strict")]
+    assert len({dict(message["headers"])["id"] for message in found}) == len(found) == 600
+    assert min(message["time"] for message in found) > (time.time() - 60) * 1000
+    assert len([message for message in found if '"time":"2026-01-02T03:04:05Z"' in message["value"]]) == 300
+
+
+def test_a_broker_that_hangs(line, broker):
+    """Its connections stay, and librdkafka says nothing; the router says that nothing is confirmed."""
+    broker.admin("topic:hangs:1")
+    line.start({"k": to(broker, "hangs", options={**OPTIONS, "request.timeout.ms": "1500"})})
+    line.fake.script("burst 50 " + FRESH)
+    line.delivered(50, "k")
+    broker.process.send_signal(signal.SIGSTOP)
+    line.fake.script("burst 50 prefix during " + FRESH)
+    line.wait("sink_state", 1, "k", state="unavailable")
+    broker.process.send_signal(signal.SIGCONT)
+    [said] = [entry["error"] for entry in line.router.log()
+              if entry["message"].startswith("the sink is unavailable")]
+    assert said == ("no broker has confirmed a record for 1 s: look for brokers that hang, and partitions "
+                    "without a leader or with fewer replicas in sync than min.insync.replicas")
+    line.delivered(100, "k")
+    line.wait("sink_state", 1, "k", state="ok")
+    assert line.end()["k"]["delivered"] == 100
+    assert set(ids(broker.read("hangs"))) == {name for name, _ in line.fake.events()}

@@ -400,8 +400,8 @@ ADVICE = [
     ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: '${TAG:-x}'}}}",
      [("sinks.a.headers.X-Tag", "variables are not expanded here; write {env: NAME}")]),
     ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: 'pa$WORD'}}}", []),
-    ("sinks: {a: {type: kafka, brokers: ['$BROKER:9092'], topic: t}}",
-     [("sinks.a.brokers[0]", DOLLAR)]),
+    ("watch: {deployments: {enabled: true, names: ['$NAME']}}\nsinks: {a: {type: stdout}}",
+     [("watch.deployments.names[0]", DOLLAR)]),
     ("routes: [{match: {message: ['re:^x$', '$HOME']}, sinks: a}]\nsinks: {a: {type: stdout}}", []),
 ]
 

@@ -1,8 +1,12 @@
 """The kafka sink in the built program, between er_fake and librdkafka's mock cluster."""
 import datetime
+import http.server
 import json
 import re
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,6 +18,7 @@ QUICK = {"linger.ms": "5", "reconnect.backoff.ms": "20", "reconnect.backoff.max.
          "topic.metadata.refresh.fast.interval.ms": "20"}
 MSG_SIZE_TOO_LARGE, OUT_OF_ORDER_SEQUENCE_NUMBER, TOPIC_AUTHORIZATION_FAILED = 10, 45, 29
 UNKNOWN_TOPIC_OR_PART = 3
+INVALID_TIMESTAMP = 32
 PRODUCE = 0
 
 
@@ -191,6 +196,22 @@ def test_refused_request(fake, router, mock):
     assert sorted(found) == sorted(fake.versions())
 
 
+def test_refused_times(fake, router, mock):
+    """Records that are too old for a topic get the time of sending there, and are not lost."""
+    mock("errors", PRODUCE, INVALID_TIMESTAMP, 2)
+    begin = time.time() * 1000
+    r = router(sinks={"k": to(mock)})
+    fake.script("wait watches open >= 1\nburst 100")
+    r.wait_metric(lambda n: n == 100, "sink_delivered_total", sink="k")
+    line = r.wait_log("the topic does not take the records' times; that of sending stands in for ten "
+                      "minutes", sink="k")
+    assert line["topic"] == "t" and "message.timestamp.before.max.ms" in line["advice"]
+    messages = mock.read("t")
+    assert_all(fake, messages)
+    assert all(begin - 1000 < message["time"] < time.time() * 1000 + 1000 for message in messages)
+    assert {record["time"] for record in values(messages)} == {"2026-01-02T03:04:05Z"}
+
+
 def test_denied(fake, router, mock):
     mock("errors", PRODUCE, TOPIC_AUTHORIZATION_FAILED)
     r = router(sinks={"k": to(mock)})
@@ -251,6 +272,62 @@ def test_no_secret_is_logged(fake, router, mock, tmp_path):
     assert "hunter2" not in json.dumps(r.lines)
 
 
+# ---- OAUTHBEARER ----
+
+def answer(connection, request, body):
+    connection.sendall(struct.pack(">i", 4 + len(body)) + request[4:8] + body)
+
+
+def login(server):
+    """Plays a broker as far as the login; what the client sends as its first SASL message."""
+    connection, _ = server.accept()
+    with connection, connection.makefile("rb") as file:
+        while True:
+            request = file.read(struct.unpack(">i", file.read(4))[0])
+            key_, version = struct.unpack(">hh", request[:4])
+            if key_ == 36:  # SaslAuthenticate
+                return request
+            if key_ == 17:  # SaslHandshake
+                answer(connection, request, struct.pack(">hih", 0, 1, 11) + b"OAUTHBEARER")
+            else:  # ApiVersions: of all only version 0
+                error, keys = (35, [(18, 0, 0)]) if version else (0, [(18, 0, 0), (17, 0, 1), (36, 0, 0),
+                                                                      (3, 0, 1), (0, 0, 3), (22, 0, 1)])
+                answer(connection, request, struct.pack(">hi", error, len(keys)) + b"".join(
+                    struct.pack(">hhh", *one) for one in keys))
+
+
+class Token(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = b'{"access_token": "a-jwt", "token_type": "Bearer", "expires_in": 300}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def test_extensions_go_with_the_token(fake, router):
+    endpoint = http.server.HTTPServer(("127.0.0.1", 0), Token)
+    threading.Thread(target=endpoint.serve_forever, daemon=True).start()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LIMIT)
+        fake.script("put one")
+        router(env={"SECRET": "s", "POOL": "pool-x"}, shutdown={"grace": "100ms"}, sinks={"k": {
+            "type": "kafka", "brokers": f"127.0.0.1:{server.getsockname()[1]}", "topic": "t",
+            "securityProtocol": "sasl_plaintext", "sasl": {
+                "mechanism": "OAUTHBEARER",
+                "oauth2": {"tokenUrl": f"http://127.0.0.1:{endpoint.server_address[1]}/",
+                           "clientId": "router", "clientSecret": {"env": "SECRET"}},
+                "extensions": {"logicalCluster": "lkc-1", "identityPoolId": {"env": "POOL"}}}}})
+        parts = login(server).split(b"\x01")
+    endpoint.shutdown()
+    endpoint.server_close()
+    assert parts[0].endswith(b"n,,") and parts[-2:] == [b"", b""]
+    assert sorted(parts[1:-2]) == [b"auth=Bearer a-jwt", b"identityPoolId=pool-x", b"logicalCluster=lkc-1"]
+
+
 # ---- check ----
 
 def check(tmp_path, *sinks, arguments=(), **options):
@@ -269,6 +346,56 @@ def test_librdkafka_says_what_is_wrong(tmp_path, option, value, said):
     assert done.returncode == 2
     first = done.stderr.splitlines()[0]
     assert f"error: sinks.k0: options.{option}: " in first and said in first
+
+
+@pytest.mark.parametrize("brokers,said", [
+    ("kafka://b:9092", "leave the scheme out"), ("b:9092 ", "without blanks"), ("b:9092,", "as a list"),
+    ("::1", "in brackets"), ("::1:9092", "in brackets"), ("b:9092:9093", "in brackets"),
+    ("[::1:9092", "such as"), ("[b]:9092", "such as"), ("[]:9092", "such as"), ("[::1]x", "such as"),
+    ("b;c", "such as"), ("bü:9092", "such as"), (":9092", "such as"), ("b:0", "up to 65535"),
+    ("b:", "up to 65535"), ("[::1]:99999", "up to 65535")])
+def test_no_broker(tmp_path, brokers, said):
+    done = check(tmp_path, {"brokers": [brokers]})
+    assert done.returncode == 2
+    first = done.stderr.splitlines()[0]
+    assert " error: sinks.k0.brokers[0]: is no host:port" in first and said in first
+
+
+def test_brokers(tmp_path):
+    for brokers in ("b", "b-1.x_y:1", "127.0.0.1:65535", "[::1]", "[::1]:9092", "[fe80::1%eth0]:9092"):
+        assert check(tmp_path, {"brokers": [brokers]}).returncode == 0, brokers
+
+
+@pytest.mark.parametrize("option,value", [
+    ("batch.size", "1MiB"), ("linger.ms", "5s"), ("queue.buffering.max.kbytes", "10_000"),
+    ("message.max.bytes", "5000 bytes"), ("socket.timeout.ms", "1000.5x")])
+def test_no_unit_in_options(tmp_path, option, value):
+    done = check(tmp_path, {"options": {option: value}})
+    assert done.returncode == 2
+    assert f"error: sinks.k0: options.{option} is a number without a unit" in done.stderr.splitlines()[0]
+
+
+def test_options_that_are_right(tmp_path):
+    done = check(tmp_path, {"options": {"linger.ms": 5.5, "batch.size": " 65536", "client.id": "5ms",
+                                        "message.max.bytes": "0x10000", "socket.keepalive.enable": True,
+                                        "debug": "msg"}})
+    assert done.returncode == 0, done.stderr
+
+
+def test_logins_that_cannot_be(tmp_path):
+    done = check(tmp_path, {"securityProtocol": "sasl_ssl", "sasl": {"mechanism": "GSSAPI"}},
+                 {"securityProtocol": "sasl_ssl", "sasl": {"mechanism": "GSSAPI"},
+                  "options": {"sasl.kerberos.keytab": "/etc/router.keytab"}},
+                 {"securityProtocol": "sasl_ssl", "sasl": {
+                     "mechanism": "PLAIN", "username": "u", "password": {"env": "PATH"},
+                     "extensions": {"logicalCluster": "x"}}},
+                 {"sasl": {"extensions": {"auth": "x", "a-b": "y"}}})
+    said = [line.split(" error: ")[1] for line in done.stderr.splitlines() if " error: " in line]
+    assert said == [
+        "sinks.k0: sasl.mechanism: GSSAPI needs options.sasl.kerberos.keytab",
+        "sinks.k2: sasl.extensions is for sasl.mechanism: OAUTHBEARER",
+        *(f'sinks.k3.sasl.extensions.{name}: is no name of a SASL extension, such as logicalCluster: '
+          'letters, and not "auth"' for name in ("auth", "a-b"))]
 
 
 def test_a_secret_is_not_repeated(tmp_path):

@@ -188,8 +188,7 @@ static void test_refused_alone(void **state) {
         er_reason reason;
     } rows[] = {{RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, ER_REASON_TOO_LARGE},
                 {RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, ER_REASON_TOO_LARGE},
-                {RD_KAFKA_RESP_ERR_INVALID_RECORD, ER_REASON_REFUSED},
-                {RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, ER_REASON_REFUSED}};
+                {RD_KAFKA_RESP_ERR_INVALID_RECORD, ER_REASON_REFUSED}};
     rig r;
     rig_init(&r, "");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -203,6 +202,77 @@ static void test_refused_alone(void **state) {
         expect_delivered(&r, 2);
     }
     assert_int_equal(r.splits + r.denials + r.outages, 0);
+    rig_fini(&r);
+}
+
+/* Too old for the topic: sent again with the present time; refused even so, it is denied and kept.
+ */
+static void test_refused_time(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "");
+    er_batch *batch = batch_of(&r.f, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        push_error(&r, RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP);
+        er_batch_rewind(batch);
+        (void)give(&r, batch);
+        settle(&r, batch);
+        expect_verdicts(batch, ER_VERDICT_RETRY);
+        assert_int_equal(r.worst, i == 0 ? ER_E_UNAVAILABLE : ER_E_DENIED);
+    }
+    assert_non_null(strstr(r.err.msg, "compare the clocks"));
+    assert_int_equal(r.splits, 0);
+    deliver_until_taken(&r, batch);
+    er_batch_free(batch);
+    rig_fini(&r);
+}
+
+/* librdkafka sends again what lacks replicas, for ever and silently. */
+static void test_silence(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "options: {retry.backoff.ms: 10, linger.ms: 10, "
+                 "request.timeout.ms: 600}\n");
+    expect_delivered(&r, 1);
+    for (size_t i = 0; i < 1000; i++) {
+        push_error(&r, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    }
+    er_batch *batch = batch_of(&r.f, 2);
+    assert_int_equal(give(&r, batch), ER_OK);
+    er_deadline until = er_deadline_in(LIMIT_MS);
+    while (r.outages == 0) {
+        assert_false(er_deadline_passed(until));
+        poll_once(&r);
+    }
+    assert_int_equal(strncmp(r.err.msg, "no broker has confirmed a record for 0 s: look for", 50),
+                     0);
+    assert_non_null(strstr(r.err.msg, "min.insync.replicas"));
+    expect_verdicts(batch, ER_VERDICT_KEPT);
+    rd_kafka_mock_clear_request_errors(r.cluster, PRODUCE);
+    settle(&r, batch);
+    expect_verdicts(batch, ER_VERDICT_DELIVERED);
+    er_batch_free(batch);
+    rig_fini(&r);
+}
+
+/* What comes back soon after a denial, for a weaker reason, is part of it. */
+static void test_denial_stays(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "");
+    er_batch *batch = batch_of(&r.f, 1);
+    push_error(&r, RD_KAFKA_RESP_ERR_POLICY_VIOLATION);
+    push_error(&r, RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION);
+    for (unsigned i = 0; i < 2; i++) {
+        r.worst = ER_OK;
+        er_batch_rewind(batch);
+        (void)give(&r, batch);
+        settle(&r, batch);
+        expect_verdicts(batch, ER_VERDICT_RETRY);
+        assert_int_equal(r.worst, ER_E_DENIED);
+        assert_string_equal(r.err.msg, "topic t: Broker: Policy violation");
+    }
+    er_batch_free(batch);
     rig_fini(&r);
 }
 
@@ -503,23 +573,16 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delivered),
-        cmocka_unit_test(test_passing_errors),
-        cmocka_unit_test(test_refused_together),
-        cmocka_unit_test(test_refused_alone),
-        cmocka_unit_test(test_denied),
-        cmocka_unit_test(test_missing_topic),
-        cmocka_unit_test(test_too_large_for_us),
-        cmocka_unit_test(test_queue_full),
-        cmocka_unit_test(test_fatal_error),
-        cmocka_unit_test(test_not_let_in),
-        cmocka_unit_test(test_changed_option),
-        cmocka_unit_test(test_outage),
-        cmocka_unit_test(test_cancelled),
-        cmocka_unit_test(test_too_old),
-        cmocka_unit_test(test_broken_on_the_way),
-        cmocka_unit_test(test_late_report),
-        cmocka_unit_test(test_compacted_topic),
+        cmocka_unit_test(test_delivered),        cmocka_unit_test(test_passing_errors),
+        cmocka_unit_test(test_refused_together), cmocka_unit_test(test_refused_alone),
+        cmocka_unit_test(test_refused_time),     cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_denial_stays),     cmocka_unit_test(test_denied),
+        cmocka_unit_test(test_missing_topic),    cmocka_unit_test(test_too_large_for_us),
+        cmocka_unit_test(test_queue_full),       cmocka_unit_test(test_fatal_error),
+        cmocka_unit_test(test_not_let_in),       cmocka_unit_test(test_changed_option),
+        cmocka_unit_test(test_outage),           cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_too_old),          cmocka_unit_test(test_broken_on_the_way),
+        cmocka_unit_test(test_late_report),      cmocka_unit_test(test_compacted_topic),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

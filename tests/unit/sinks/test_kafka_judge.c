@@ -41,7 +41,7 @@ static void test_reports(void **state) {
         {E(MSG_SIZE_TOO_LARGE), TOO_LARGE},
         {E(RECORD_LIST_TOO_LARGE), TOO_LARGE},
         {E(INVALID_RECORD), REFUSED},
-        {E(INVALID_TIMESTAMP), REFUSED},
+        {E(INVALID_TIMESTAMP), DENIED}, /* once the present time was tried */
         {E(TOPIC_AUTHORIZATION_FAILED), DENIED},
         {E(CLUSTER_AUTHORIZATION_FAILED), DENIED},
         {E(_AUTHENTICATION), DENIED},
@@ -113,11 +113,42 @@ static void test_events(void **state) {
     EXPECT(ER_KAFKA_AT_EVENT, rows);
 }
 
+static void expect_advice(rd_kafka_resp_err_t code, const char *text, const char *begin) {
+    const char *advice = er_kafka_event_advice(code, text);
+    if (strncmp(advice, begin, strlen(begin)) != 0) {
+        fail_msg("%s: %s", text, advice);
+    }
+}
+
+/* Texts as librdkafka 2.0.2 and 2.8.0 have them. */
+static void test_advice(void **state) {
+    (void)state;
+    expect_advice(E(_TRANSPORT),
+                  "ssl://b:1/bootstrap: Receive failed: error:0A000416:SSL routines::sslv3 alert "
+                  "certificate unknown: SSL alert number 46",
+                  "the broker refuses our certificate: ");
+    expect_advice(E(_SSL),
+                  "ssl://b:1/bootstrap: SSL handshake failed: error:0A00045C:SSL "
+                  "routines::tlsv13 alert certificate required: SSL alert number 116",
+                  "the broker refuses our certificate: ");
+    expect_advice(E(_TRANSPORT),
+                  "error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert number 48",
+                  "the broker refuses our certificate: ");
+    expect_advice(E(_SSL),
+                  "ssl://b:1/bootstrap: SSL handshake failed: error:0A000086:SSL "
+                  "routines::certificate verify failed: broker certificate could not be verified",
+                  "check tls.caFile, ");
+    expect_advice(E(_SSL), "error:0A000410:SSL routines::sslv3 alert handshake failure",
+                  "check tls, and that the port");
+    assert_string_equal(er_kafka_event_advice(E(_TRANSPORT), "Connection refused"), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reports),
         cmocka_unit_test(test_produce),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_advice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
