@@ -83,7 +83,22 @@ static void collect(const er_field *rows, name_set *names) {
     }
 }
 
+/* "ssl.keystore.location", "sasl.kerberos.keytab": where a secret is, not what it is. */
+static bool is_path_name(er_str name) {
+    static const char *const ends[] = {".location", ".keytab"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        size_t n = strlen(ends[i]);
+        if (name.n > n && er_str_ieqc((er_str){name.p + name.n - n, n}, ends[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool er_name_is_sensitive(er_str name) {
+    if (is_path_name(name)) {
+        return false;
+    }
     static const char *const parts[] = {"passw",  "secret",     "token", "key",
                                         "cookie", "credential", "auth",  "signature"};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -382,6 +382,13 @@ def test_options_that_are_right(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_paths_are_no_secrets(tmp_path):
+    done = check(tmp_path, {"options": {"ssl.keystore.location": "/etc/router.p12",
+                                        "ssl.keystore.password": {"env": "PATH"},
+                                        "sasl.kerberos.keytab": "/etc/router.keytab"}}, arguments=["--strict"])
+    assert (done.returncode, done.stderr) == (0, "x.yaml: ok\n")
+
+
 def test_logins_that_cannot_be(tmp_path):
     done = check(tmp_path, {"securityProtocol": "sasl_ssl", "sasl": {"mechanism": "GSSAPI"}},
                  {"securityProtocol": "sasl_ssl", "sasl": {"mechanism": "GSSAPI"},
