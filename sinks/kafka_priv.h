@@ -2,6 +2,7 @@
  *
  *   kafka.c           the type: batches in flight, deliver, poll
  *   kafka_config.c    settings, and what librdkafka is told
+ *   kafka_check.c     whether they can be
  *   kafka_producer.c  one librdkafka producer: its life, its callbacks
  *   kafka_auth.c      passwords, tokens and certificates that change
  *   kafka_judge.c     what each error means: one table
@@ -67,6 +68,12 @@ typedef struct er_kafka_config {
 } er_kafka_config;
 
 extern const er_field er_kafka_rows[];
+const er_cfg_secret *er_kafka_option_at(const er_kafka_config *config, size_t i);
+
+/* For er_field.check. */
+er_status er_kafka_broker_check(const char *broker, er_err *err);
+er_status er_kafka_option_check(const char *key, er_err *err);
+er_status er_kafka_extension_check(const char *name, er_err *err);
 er_status er_kafka_check(const void *config, er_err *err);
 er_status er_kafka_advise(const void *config, er_err *err);
 
