@@ -219,8 +219,10 @@ const er_field er_kafka_rows[] = {
      .type = ER_FIELD_ENUM,
      .choices = "uid|namespace|none",
      .offset = C(key),
-     .help = "What keeps its order, in one partition. uid: the object's; NAMESPACE/KIND/NAME when "
-             "it has none. A compacted topic refuses records without a key."},
+     .help =
+         "What keeps its order, in one partition. uid: the object's; NAMESPACE/KIND/NAME when "
+         "it has none. What is about no object (gap, notice), or of no namespace, has its own id. "
+         "A compacted topic refuses records without a key."},
     {.key = "format",
      .type = ER_FIELD_ENUM,
      .choices = "record|cloudevents|cloudevents-binary",

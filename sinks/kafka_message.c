@@ -63,17 +63,21 @@ static er_str name_of(const er_object_ref *object, char text[ER_KAFKA_KEY_MAX]) 
     return (er_str){text, n - 1};
 }
 
+/* A record of no object (a gap, a notice) has its own: a compacted topic takes none without. */
 static er_str key_of(const er_kafka_config *config, const er_record *rec,
                      char text[ER_KAFKA_KEY_MAX]) {
+    if (config->key == ER_KAFKA_KEY_NONE) {
+        return (er_str){0};
+    }
     er_str key = {0};
     if (config->key == ER_KAFKA_KEY_UID) {
         const er_object_ref *object = &rec->object;
         key = object->uid.n > 0 ? object->uid : object->name.n > 0 ? name_of(object, text) : key;
-    } else if (config->key == ER_KAFKA_KEY_NAMESPACE) {
+    } else {
         key = rec->namespace_;
     }
     key.n = er_utf8_cut(key, ER_KAFKA_KEY_MAX);
-    return key.n > 0 ? key : (er_str){0};
+    return key.n > 0 ? key : rec->id;
 }
 
 /* ---- headers ---- */

@@ -284,6 +284,8 @@ def test_scram(start_router, tmp_path, tmp_path_factory):
         line.delivered(100, "a", "b")
         sent = line.end()
         assert (sent["a"]["delivered"], sent["b"]["delivered"]) == (100, 100)
+        for topic in ("scram256", "scram512"):
+            assert sorted(ids(broker.read(topic))) == sorted(line.fake.ids())
     finally:
         line.fake.close()
         broker.close()
