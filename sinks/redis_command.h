@@ -47,8 +47,8 @@ void er_redis_command_put(const er_str *argv, size_t n, er_buf *out);
 /* Takes apart what the two above wrote; the slices point into command. Returns their number. */
 size_t er_redis_command_split(er_str command, er_str argv[ER_REDIS_ARGV_MAX]);
 
-/* Command and target for people, then a line for each field, in their order. Values with line breaks
- * or control characters stand as JSON strings, all others byte for byte. */
+/* Command and target for people, then a line for each field, in their order. Values with line
+ * breaks or control characters stand as JSON strings, all others byte for byte. */
 void er_redis_entry_show(er_str command, er_buf *out);
 
 #endif

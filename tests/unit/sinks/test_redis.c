@@ -210,8 +210,9 @@ static void test_replies_are_shown_on_one_short_line(void **state) {
     er_buf_clear(&text);
     reply = ER_STR("MISCONF Errors writing to the AOF file: No space left on device");
     er_redis_put_reply(reply, er_redis_judge(reply), &text);
-    assert_str(er_buf_str(&text), "MISCONF Errors writing to the AOF file: No space left on device: "
-                                  "the server cannot write to its disk; look at its log");
+    assert_str(er_buf_str(&text),
+               "MISCONF Errors writing to the AOF file: No space left on device: "
+               "the server cannot write to its disk; look at its log");
     er_buf_clear(&text);
     char longer[1000];
     memset(longer, 'x', sizeof longer);
@@ -557,7 +558,8 @@ static void test_the_first_commands(void **state) {
         {"-ERR something\r\n+OK\r\n+OK\r\n", ": AUTH: ERR something", ER_E_DENIED},
         {"+OK\r\n+OK\r\n-NOAUTH x\r\n", ": CLIENT SETNAME: NOAUTH x: set username and password",
          ER_E_DENIED},
-        {NULL, " closed the connection before the first answer; a port with TLS wants tls", ER_E_UNAVAILABLE},
+        {NULL, " closed the connection before the first answer; a port with TLS wants tls",
+         ER_E_UNAVAILABLE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         delivery d;
