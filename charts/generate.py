@@ -120,10 +120,22 @@ def config_part():
 
 # ---- what is made ----
 
+def is_needed(default):
+    """Whether the chart cannot do without a value of this default, which Helm takes away for a null. What is empty may
+    be missing, and so may a map, whose parts are the user's to take away; a group of values (None) may not."""
+    if default is None:
+        return True
+    value = json.loads(default)
+    return isinstance(value, bool) or bool(value) and not isinstance(value, dict)
+
+
 def described(node, path, values):
     """A part of values.schema.yaml: closed, and with the comments as descriptions."""
     comment = values.get(path, ("",))[0]
     if "properties" in node:
+        needed = [key for key in node["properties"] if is_needed(values[(*path, key)][1])]
+        if needed:
+            node = {**node, "required": needed}
         parts = {key: described(value, (*path, key), values)
                  for key, value in node["properties"].items()}
         node = {"type": "object", "additionalProperties": False, **node, "properties": parts}

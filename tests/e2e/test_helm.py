@@ -246,6 +246,40 @@ def test_wrong_values(helms, version):
     assert taken == []
 
 
+def paths_of(values, path=()):
+    """The path of each value of values.yaml; those of groups, too."""
+    for key, value in values.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from paths_of(value, (*path, key))
+
+
+EVERYTHING = {**{key: {"enabled": True} for key in ("dashboard", "prometheusRule", "podMonitor", "podDisruptionBudget")},
+              "networkPolicy": {"enabled": True, "egress": {"enabled": True}}}
+OPEN = ("resources", "podSecurityContext", "securityContext", "dashboard")  # maps that are not empty by default
+
+
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", paths_of(DEFAULTS), ids=".".join)
+def test_null(helm4, tmp_path, path):
+    """What a key with nothing behind it means: nothing where its default is empty, else an error that names the key.
+    Maps with a default (resources, security contexts) may be taken away, whole or in part."""
+    values, default = json.loads(json.dumps(EVERYTHING)), DEFAULTS
+    group = values
+    for key in path[:-1]:
+        group, default = group.setdefault(key, {}), default[key]
+    group[path[-1]], default = None, default[path[-1]]
+    code, rendered, said = helm4.run("template", "demo", CHART, "-n", "monitoring", "-f", values_file(tmp_path, values))
+    if code == 0 and (path[0] in OPEN or path[0].endswith("Probe")):
+        assert "%!" not in rendered and [*yaml.safe_load_all(rendered)]
+    elif code == 0:
+        assert not default and rendered == helm4.template("-f", values_file(tmp_path, EVERYTHING))
+    else:
+        assert f"at '{''.join('/' + key for key in path[:-1])}': missing property '{path[-1]}'" in said
+
+
 def rules_of(roles):
     return [(one["kind"], one["metadata"].get("namespace"), one["rules"]) for one in roles
             if one and one["kind"] in ("Role", "ClusterRole")]

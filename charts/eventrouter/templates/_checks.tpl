@@ -12,11 +12,19 @@
 {{- range $name, $sink := $config.sinks }}
 {{- include "eventrouter.checkSink" (list (printf "config.sinks.%s" $name) $sink) }}
 {{- end }}
+{{- range $name, $_ := $config.sinks }}
+{{- if not (regexMatch "^[A-Za-z0-9._-]{1,63}$" $name) }}
+{{- fail (printf "config.sinks: %q: a sink's name has 1 to 63 letters, digits, \"-\", \"_\" or \".\"" $name) }}
+{{- end }}
+{{- end }}
 {{- if gt (int $.Values.replicas) 1 }}
 {{- fail (printf "replicas: %d routers would deliver every record %d times; 1, or 0 to stop it" (int $.Values.replicas) (int $.Values.replicas)) }}
 {{- end }}
 {{- if and $.Values.persistence.enabled (eq (default "auto" (default dict $config.state).store) "none") }}
 {{- fail "persistence.enabled: config.state.store is none, so there is nothing to persist" }}
+{{- end }}
+{{- if and $.Values.persistence.existingClaim (not $.Values.persistence.enabled) }}
+{{- fail "persistence.existingClaim: counts only with persistence.enabled" }}
 {{- end }}
 {{- end }}
 
@@ -29,6 +37,11 @@
 {{- end }}
 
 {{- define "eventrouter.checkNamespaces" -}}
+{{- range kindIs "slice" . | ternary . (list . | compact) }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" .) }}
+{{- fail (printf "config.kubernetes.namespaces: %q is not the name of a namespace (a-z, 0-9 and \"-\", at most 63); several are a list" .) }}
+{{- end }}
+{{- end }}
 {{- if kindIs "slice" . }}
 {{- if gt (len .) 32 }}
 {{- fail (printf "config.kubernetes.namespaces: %d namespaces, at most 32; leave it out to watch the whole cluster" (len .)) }}
@@ -62,7 +75,7 @@
 {{- end }}
 
 {{- define "eventrouter.checkListen" -}}
-{{- if not (regexMatch ":[1-9][0-9]*$" .) }}
+{{- if or (not (regexMatch ":[1-9][0-9]{0,4}$" .)) (gt (regexFind "[0-9]*$" . | int) 65535) }}
 {{- fail (printf "config.admin.listen: %q: the kubelet's probes need the admin server, at ADDRESS:PORT" .) }}
 {{- end }}
 {{- if regexMatch "^(127\\.|localhost|\\[::1\\])" . }}
@@ -157,6 +170,9 @@
 {{- range $key, $value := index . 2 }}
 {{- $path := kindIs "string" $key | ternary (printf "%s.%v" $at $key) (printf "%s[%v]" $at $key) }}
 {{- $isOpen := and (kindIs "string" $key) (has $key (list "headers" "labels" "options")) }}
+{{- if kindIs "string" $value }}
+{{- include "eventrouter.checkUrl" (list $path $value) }}
+{{- end }}
 {{- if kindIs "slice" $value }}
 {{- include "eventrouter.checkReferences" (list $ $path $value) }}
 {{- else if and (kindIs "map" $value) $isOpen }}
@@ -172,6 +188,12 @@
 {{- else if and (kindIs "string" $key) (kindIs "string" $value) (or (hasSuffix "File" $key) (eq $path "config.kubernetes.kubeconfig")) }}
 {{- include "eventrouter.checkReference" (list $ $path (dict "file" $value)) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "eventrouter.checkUrl" -}}
+{{- if regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*:[^/?#]*@" (index . 1) }}
+{{- fail (printf "%s: has a password, which everybody could read in the ConfigMap: put it into auth.basic.password, or the whole URL into a file: {file: PATH}" (index . 0)) }}
 {{- end }}
 {{- end }}
 

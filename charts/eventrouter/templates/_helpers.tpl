@@ -38,7 +38,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
       "app.kubernetes.io/version" .Chart.AppVersion
       "app.kubernetes.io/part-of" "eventrouter"
       "app.kubernetes.io/managed-by" .Release.Service }}
-{{- toYaml (merge (include "eventrouter.selectorLabels" . | fromYaml) $own .Values.commonLabels) }}
+{{- toYaml (merge (include "eventrouter.selectorLabels" . | fromYaml) $own (default dict .Values.commonLabels)) }}
 {{- end }}
 
 {{/* metadata of an object: (list context name namespace labels annotations); namespace "" for what has none. */}}
@@ -49,15 +49,15 @@ name: {{ index . 1 }}
 namespace: {{ . | quote }}
 {{- end }}
 labels:
-  {{- toYaml (merge (include "eventrouter.labels" $ | fromYaml) (index . 3)) | nindent 2 }}
-{{- with merge (dict) (index . 4) $.Values.commonAnnotations }}
+  {{- toYaml (merge (include "eventrouter.labels" $ | fromYaml) (default dict (index . 3))) | nindent 2 }}
+{{- with merge (dict) (default dict (index . 4)) (default dict $.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
 {{- define "eventrouter.image" -}}
-{{- $registry := default .Values.global.imageRegistry .Values.image.registry | trimSuffix "/" -}}
+{{- $registry := coalesce .Values.image.registry .Values.global.imageRegistry | default "" | trimSuffix "/" -}}
 {{- with $registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}

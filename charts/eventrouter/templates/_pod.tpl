@@ -2,18 +2,16 @@
 {{- define "eventrouter.pod" -}}
 metadata:
   labels:
-    {{- toYaml (merge (include "eventrouter.labels" . | fromYaml) .Values.podLabels) | nindent 4 }}
+    {{- toYaml (merge (include "eventrouter.labels" . | fromYaml) (default dict .Values.podLabels)) | nindent 4 }}
   annotations:
-    checksum/config: {{ include "eventrouter.config" . | sha256sum }}
-    {{- with merge (dict) .Values.podAnnotations .Values.commonAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $checksum := dict "checksum/config" (include "eventrouter.config" . | sha256sum) }}
+    {{- toYaml (merge $checksum (default dict .Values.podAnnotations) (default dict .Values.commonAnnotations)) | nindent 4 }}
 spec:
   serviceAccountName: {{ include "eventrouter.serviceAccountName" . }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "eventrouter.terminationGrace" . }}
-  {{- with concat .Values.global.imagePullSecrets .Values.imagePullSecrets }}
+  {{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
   imagePullSecrets:
     {{- toYaml . | nindent 4 }}
   {{- end }}
