@@ -126,7 +126,7 @@ def is_needed(default):
     if default is None:
         return True
     value = json.loads(default)
-    return isinstance(value, bool) or bool(value) and not isinstance(value, dict)
+    return bool(value) and not isinstance(value, dict)
 
 
 def described(node, path, values):

@@ -275,9 +275,47 @@ def test_null(helm4, tmp_path, path):
     if code == 0 and (path[0] in OPEN or path[0].endswith("Probe")):
         assert "%!" not in rendered and [*yaml.safe_load_all(rendered)]
     elif code == 0:
-        assert not default and rendered == helm4.template("-f", values_file(tmp_path, EVERYTHING))
+        group[path[-1]] = default
+        assert not default and rendered == helm4.template("-f", values_file(tmp_path, values))
     else:
         assert f"at '{''.join('/' + key for key in path[:-1])}': missing property '{path[-1]}'" in said
+
+
+@pytest.mark.parametrize("version", ["4", "3"])
+def test_as_a_dependency(helms, version, tmp_path):
+    """Under an alias, with values of its own and shared ones, and by a condition."""
+    (tmp_path / "Chart.yaml").write_text(f"""
+        {{apiVersion: v2, name: umbrella, version: 1.0.0, dependencies: [
+            {{name: eventrouter, alias: router, version: 0.1.0, repository: "file://{CHART}", condition: router.enabled}},
+            {{name: eventrouter, alias: audit, version: 0.1.0, repository: "file://{CHART}"}}]}}""")
+    (tmp_path / "values.yaml").write_text("""
+        global: {imageRegistry: registry.example.com, storageClass: fast, imagePullSecrets: [{name: pull}]}
+        router: {enabled: true, config: {cluster: a}}
+        audit: {config: {cluster: b}, persistence: {enabled: true}}""")
+    helms[version].insist("dependency", "update", tmp_path)
+    for more, names in (((), ["audit", "router"]), (("--set", "router.enabled=false"), ["audit"])):
+        rendered, _ = helms[version].insist("template", "demo", tmp_path, *more)
+        pods = {one["metadata"]["name"]: one["spec"]["template"] for one in yaml.safe_load_all(rendered)
+                if one and one["kind"] in ("Deployment", "StatefulSet")}
+        assert sorted(pods) == [f"demo-{name}" for name in names]
+        assert len({json.dumps(one["metadata"]["labels"]) for one in pods.values()}) == len(names)
+        for one in pods.values():
+            assert one["spec"]["containers"][0]["image"] == "registry.example.com/eventrouter:0.1.0"
+            assert one["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+
+
+@pytest.mark.parametrize("options", [
+    ("--set", "resources.limits.cpu=0.5"),
+    ("--set-json", 'resources={"limits":{"cpu":0.5}}'),
+    ("--set", "config.sinks.k.type=kafka,config.sinks.k.topic=a,config.sinks.k.brokers={a:1,b:2}"),
+    ("--set-string", "image.tag=1.10"),
+    ("--set", "podAnnotations.checksum/config=mine"),
+    ("--set", "prometheusRule.enabled=true,prometheusRule.alerts.EventrouterSinkSlow.for=1h30m"),
+])
+def test_values_on_the_command_line(helm4, options):
+    (kind, _), = [key for key in helm4.objects(*options) if key[0] in ("Deployment", "StatefulSet")]
+    checksum = helm4.objects(*options)[kind, "demo-eventrouter"]["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    assert re.fullmatch("[0-9a-f]{64}", checksum)
 
 
 def rules_of(roles):

@@ -17,6 +17,9 @@
 {{- fail (printf "config.sinks: %q: a sink's name has 1 to 63 letters, digits, \"-\", \"_\" or \".\"" $name) }}
 {{- end }}
 {{- end }}
+{{- if not $.Values.enabled }}
+{{- fail "enabled: false counts only for a chart that has this one as a dependency, with a condition; replicas: 0 stops the router" }}
+{{- end }}
 {{- if gt (int $.Values.replicas) 1 }}
 {{- fail (printf "replicas: %d routers would deliver every record %d times; 1, or 0 to stop it" (int $.Values.replicas) (int $.Values.replicas)) }}
 {{- end }}
