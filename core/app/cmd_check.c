@@ -12,7 +12,12 @@ typedef struct check_options {
 
 #define O(member) offsetof(check_options, member)
 const er_option er_check_options[] = {
-    ER_OPTION_CONFIG(check_options, file),
+    {.name = "--config",
+     .other = "-c",
+     .value = "FILE",
+     .offset = O(file),
+     .takes_stdin = true,
+     .help = "the configuration; -: standard input"},
     {.name = "--print",
      .offset = O(print),
      .help = "write it as it is in effect, with all defaults; secrets as ***"},

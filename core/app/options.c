@@ -61,7 +61,7 @@ static int take(const char *command, const er_option *o, const char *arg, const 
     if (is_option && (value == NULL || value[0] == '\0')) {
         return er_usage_error(command, "%.*s needs a %s", n, arg, noun(o));
     }
-    if (is_option && strcmp(value, "-") == 0) {
+    if (is_option && strcmp(value, "-") == 0 && !o->takes_stdin) {
         return er_usage_error(command, "%.*s needs a %s, not standard input", n, arg, noun(o));
     }
     *target = value;

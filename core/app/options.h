@@ -4,6 +4,7 @@
 #ifndef ER_APP_OPTIONS_H
 #define ER_APP_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct er_option {
@@ -12,6 +13,7 @@ typedef struct er_option {
     const char *value; /* "FILE", and the target is a const char *; NULL: none, and it is a bool */
     size_t offset;     /* of the target in the command's struct, which begins as zeros */
     const char *help;
+    bool takes_stdin; /* "-" is standard input, and no error */
 } er_option;
 
 #define ER_OPTION_CONFIG(type_, member_)                                                           \

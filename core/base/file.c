@@ -14,7 +14,7 @@ static er_status fail(er_err *err, const char *path, const char *what) {
                       er_errno_text(errno, text, sizeof text));
 }
 
-static er_status read_all(int fd, const char *path, er_buf *out, er_err *err) {
+er_status er_file_read_fd(int fd, const char *name, er_buf *out, er_err *err) {
     for (;;) {
         /* One byte more than allowed tells a file that is too large from one that just fits. */
         char chunk[CHUNK];
@@ -23,7 +23,7 @@ static er_status read_all(int fd, const char *path, er_buf *out, er_err *err) {
             continue;
         }
         if (n < 0) {
-            return fail(err, path, "cannot read");
+            return fail(err, name, "cannot read");
         }
         if (n == 0) {
             return ER_OK;
@@ -31,7 +31,7 @@ static er_status read_all(int fd, const char *path, er_buf *out, er_err *err) {
         er_buf_put(out, chunk, (size_t)n);
         explicit_bzero(chunk, (size_t)n); /* it may have been a secret */
         if (er_buf_status(out) != ER_OK) {
-            return er_err_set(err, ER_E_LIMIT, "%s is larger than %zu bytes", path, out->max);
+            return er_err_set(err, ER_E_LIMIT, "%s is larger than %zu bytes", name, out->max);
         }
     }
 }
@@ -49,7 +49,7 @@ er_status er_file_read(const char *path, er_buf *out, er_err *err) {
     } else if (!S_ISREG(st.st_mode)) {
         status = er_err_set(err, ER_E_INVAL, "%s is not a regular file", path);
     } else {
-        status = read_all(fd, path, out, err);
+        status = er_file_read_fd(fd, path, out, err);
     }
     (void)close(fd);
     return status;

@@ -10,6 +10,10 @@
  * ER_E_INVAL when it is not a regular file (a FIFO, socket or device is not waited for). */
 er_status er_file_read(const char *path, er_buf *out, er_err *err);
 
+/* The same of an open descriptor, whatever it is, to its end; waits for who writes. name stands in
+ * the errors. */
+er_status er_file_read_fd(int fd, const char *name, er_buf *out, er_err *err);
+
 /* Device, inode, modification time and size: what tells that a file was replaced. */
 typedef struct er_file_stamp {
     uint64_t dev, ino;

@@ -186,7 +186,8 @@ typedef struct er_schema {
 /* Reads, checks and fills. Problems go to problems. Returns ER_OK, also with warnings, or
  * ER_E_CONFIG. After errors *config is only good for finding more of them: values that had one keep
  * their defaults, lists and maps their items, so that names still resolve. It is NULL when the file
- * could not be read as a tree. The caller frees *config in every case. file "-" is not special. */
+ * could not be read as a tree. The caller frees *config in every case. file "-" is standard input.
+ */
 er_status er_config_load(const char *file, const er_schema *schema, void **config,
                          er_problems *problems);
 /* The same from memory, for tests and fuzzing. */

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- defaults ---- */
 
@@ -92,7 +93,8 @@ er_status er_config_load(const char *file, const er_schema *schema, void **confi
     er_buf text;
     er_buf_init(&text, ER_CONFIG_FILE_MAX);
     er_err err;
-    er_status status = er_file_read(file, &text, &err);
+    er_status status = strcmp(file, "-") == 0 ? er_file_read_fd(STDIN_FILENO, "stdin", &text, &err)
+                                              : er_file_read(file, &text, &err);
     if (status != ER_OK) {
         er_problems_add(problems, false, (er_pos){0, 0}, "", "%s", err.msg);
         status = ER_E_CONFIG;

@@ -3,6 +3,7 @@
 tests/golden/chart/NAME.yaml is what charts/eventrouter/ci/NAME-values.yaml renders;
 ER_GOLDEN_OUT=1 writes them anew."""
 import base64
+import concurrent.futures
 import json
 import os
 import re
@@ -87,7 +88,7 @@ class Release:
         """The one pod of the release, as soon as wanted(pod) holds and there is no other."""
         end = time.monotonic() + limit
         while True:
-            pods = self.get("pods", "-l", "app.kubernetes.io/instance=demo")["items"]
+            pods = self.get("pods", "-l", "app.kubernetes.io/instance=demo,app.kubernetes.io/name=eventrouter")["items"]
             if len(pods) == 1 and "deletionTimestamp" not in pods[0]["metadata"] and wanted(pods[0]):
                 return pods[0]
             assert time.monotonic() < end, [pod["metadata"] for pod in pods]
@@ -397,7 +398,7 @@ def test_life(release, helms, version, kwok, monitors, tmp_path):
     assert left_over(release) == set()
 
 
-def test_all_on(release, monitors, helm4):
+def test_all_on(release, kwok, monitors, helm4):
     """Installed where Pod Security is enforced: the pod is made, and only its volume outlives the release."""
     values = CHART / "ci/all-values.yaml"
     release.run("install", CHART, "-f", values)
@@ -410,6 +411,18 @@ def test_all_on(release, monitors, helm4):
     assert left_over(release) == {("PersistentVolumeClaim", "state-demo-eventrouter-0")}
 
 
+# kwok runs no process, so that nothing can be executed beside one; the program is started here instead.
+EXECUTES = """#!/bin/sh
+case " $* " in
+*" exec "*)
+    while [ "$1" != -- ]; do shift; done
+    [ "$2" = /usr/bin/eventrouter ] && shift 2 && exec {program} "$@"
+    ;;
+esac
+exec {kubectl} "$@"
+"""
+
+
 def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
     """Word for word, in the order of the chart's README; and that of the README."""
     text = (CHART / "README.md").read_text("utf-8")
@@ -417,7 +430,9 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "helm").symlink_to(helm4.program)
-    (tools / "kubectl").symlink_to(os.path.join(os.path.dirname(kube.programs()), "kubectl"))
+    kubectl = os.path.join(os.path.dirname(kube.programs()), "kubectl")
+    (tools / "kubectl").write_text(EXECUTES.format(kubectl=kubectl, program=os.path.join(programs.BIN_DIR, "eventrouter")))
+    (tools / "kubectl").chmod(0o755)
     assert re.findall(r"^\$ skopeo .*", text, re.MULTILINE) == re.findall(
         r"^\$ skopeo .*", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE) != []
     blocks = re.findall(r"^```(sh|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
@@ -425,12 +440,24 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
         (tmp_path / name).write_text(block)
     scripts = [block for kind, block in blocks if kind == "sh"]
     assert len(scripts) == 5 and scripts[0] in (ROOT / "README.md").read_text("utf-8")
-    for script in scripts:
-        done = subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False, env={
+
+    def run(script):
+        return subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False, env={
             **helm4.env, "PATH": f"{tools}:/usr/bin:/bin", "TOKEN": "t",
             "REGISTRY": "registry.example.com/tools",
             "KUBECONFIG": os.path.join(cluster.folder, "admin.kubeconfig")})
+
+    for script in scripts:
+        done = run(script)
         assert done.returncode == 0, (script, done.stderr)
+        if " check -c -" in script:
+            assert "\n-: ok, 1 warning\n" in done.stderr  # the Secret is the pod's
+            values = (tmp_path / "values.yaml").read_text()
+            (tmp_path / "values.yaml").write_text(values.replace("type: Normal", 'type: "re:("'))
+            done = run(script)
+            assert done.returncode == 2 and "routes[0].match.type: not a regular expression" in done.stderr
+            assert "REVISION" not in done.stdout
+            (tmp_path / "values.yaml").write_text(values)
     left = cluster.kubectl("-n", "eventrouter", "get", "all,pvc,configmaps,clusterroles", "-o", "name",
                            "-l", "app.kubernetes.io/instance=eventrouter").split()
     assert [name for name in left if not name.startswith("pod/")] == ["persistentvolumeclaim/state-eventrouter-0"]
@@ -453,7 +480,7 @@ def test_becoming_persistent(release):
 def kwok(cluster):
     """A node, on which pods run at once."""
     cluster.admin.insist("POST", "/api/v1/nodes", {
-        "metadata": {"name": "kwok-1", "annotations": {"kwok.x-k8s.io/node": "fake"}}})
+        "metadata": {"name": "kwok-1", "labels": {"kubernetes.io/os": "linux"}, "annotations": {"kwok.x-k8s.io/node": "fake"}}})
     cluster.run("start", cluster.folder, "kwok")
     return cluster
 
@@ -573,6 +600,51 @@ def test_pod(release, kwok, run_pod, receiver, tmp_path):
     assert statuses(router, allowed) == {request: 200 for request in allowed}
     assert router.stop() == 0
     assert router.ledger()["sinks"][0]["rejected"] == 0
+
+
+def play_check(release, run_pod):
+    """What a node does with the pod of the hook; its output."""
+    path, end = f"/api/v1/namespaces/{release.namespace}/pods", time.monotonic() + 30
+    while not (found := [one for one in release.get("pods", "-l", "app.kubernetes.io/name=eventrouter-check")["items"]
+                         if one["status"]["phase"] == "Pending" and "deletionTimestamp" not in one["metadata"]]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    manifest, = found
+    one = run_pod(manifest)
+    code = one.process.wait(30)
+    release.cluster.admin.insist("PATCH", f"{path}/{manifest['metadata']['name']}/status", {"status": {
+        "phase": "Failed" if code else "Succeeded", "containerStatuses": [{
+            "name": "eventrouter", "image": "a", "imageID": "", "ready": False, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code}}}]}}, "application/merge-patch+json")
+    return open(one.stderr, encoding="utf-8").read()
+
+
+@pytest.mark.parametrize("version", ["4", "3"])
+def test_check_hook(release, helms, version, run_pod, tmp_path):
+    """What the schema takes and the program does not, stops the upgrade; the pod that is there stays."""
+    def upgraded(reason):
+        route = {"name": "a", "match": {"reason": reason}, "sinks": ["out"]}
+        values = values_file(tmp_path, {
+            "checkHook": {"enabled": True}, "nodeSelector": {"example.com/no": "node"},
+            "config": {"routes": [route], "sinks": {"out": {"type": "stdout"}}}})
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            upgrade = pool.submit(release.helm.run, "upgrade", "demo", CHART, "-n", release.namespace, "-f", values,
+                                  "--timeout", "60s")
+            said = play_check(release, run_pod)
+            return *upgrade.result(60), said
+
+    release.helm.program = helms[version].program
+    release.run("install", CHART, "--set", "checkHook.enabled=true")  # nothing is there that could be kept
+    first = release.wait_pod()["metadata"]["uid"]
+    code, _, err, said = upgraded("re:(")
+    assert code == 1 and "pre-upgrade hooks failed" in err and "demo-eventrouter-check" in err
+    assert "routes[0].match.reason: not a regular expression" in said
+    assert release.get("job", "demo-eventrouter-check")["status"]["failed"] == 1  # with its log
+    assert release.wait_pod()["metadata"]["uid"] == first and "routes" not in release.config()
+    code, _, err, _ = upgraded("Back*")
+    assert code == 0, err
+    release.wait_pod(lambda pod: pod["metadata"]["uid"] != first)
+    assert release.config()["routes"] and not release.get("jobs")["items"]
 
 
 def test_pod_namespaces(release, monitors, run_pod, receiver, tmp_path):

@@ -63,7 +63,7 @@ def test_version():
     (["check", "-c"], f"eventrouter check: -c needs a file\n{CHECK}"),
     (["check", "--config="], f"eventrouter check: --config needs a file\n{CHECK}"),
     (["check", "-c", ""], f"eventrouter check: -c needs a file\n{CHECK}"),
-    (["check", "-c", "-"], f"eventrouter check: -c needs a file, not standard input\n{CHECK}"),
+    (["run", "-c", "-"], "eventrouter run: -c needs a file, not standard input\nUsage: eventrouter run -c FILE\n"),
     (["check", "-c", FIRST, "--config", FIRST], f"eventrouter check: --config is given twice\n{CHECK}"),
     (["check", FIRST], f'eventrouter check: unknown argument "{FIRST}"\n{CHECK}'),
     (["check", "-c", FIRST, "--prnt"],
@@ -96,6 +96,17 @@ def test_wrong_usage(arguments, said):
 def test_an_option_with_its_value():
     assert call("check", f"--config={FIRST}") == call("check", "-c", FIRST)
     assert call("help", "--help") == call("help")
+
+
+@pytest.mark.parametrize("text, code, said", [
+    ("sinks: {a: {type: stdout}}\n", 0, "-: ok\n"),
+    ("sinks: {a: {type: stdotu}}\n", 2, '-:1:19: error: sinks.a.type: '),
+    ("#" * (1 << 20) + "#", 2, "-: error: stdin is larger than 1048576 bytes\n"),
+], ids=["ok", "wrong", "large"])
+def test_check_of_standard_input(text, code, said):
+    done = subprocess.run([BIN / "eventrouter", "check", "-c", "-"], input=text, capture_output=True, text=True,
+                          check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "") and done.stderr.startswith(said)
 
 
 @pytest.mark.parametrize("what", ["", "everything"])

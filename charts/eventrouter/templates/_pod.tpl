@@ -11,15 +11,8 @@ spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "eventrouter.terminationGrace" . }}
-  {{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with .Values.podSecurityContext }}
-  securityContext:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- range $key := list "priorityClassName" "runtimeClassName" "dnsPolicy" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" "initContainers" }}
+  {{- include "eventrouter.placement" . | nindent 2 }}
+  {{- range $key := list "dnsPolicy" "dnsConfig" "hostAliases" "initContainers" }}
   {{- with get $.Values $key }}
   {{ $key }}: {{- kindIs "string" . | ternary (printf " %s" .) (toYaml . | nindent 4) }}
   {{- end }}
@@ -32,6 +25,23 @@ spec:
     {{- end }}
   volumes:
     {{- include "eventrouter.volumes" . | nindent 4 }}
+{{- end }}
+
+{{/* What a pod needs to be made, and where: of the router, and of the hook that checks its configuration. */}}
+{{- define "eventrouter.placement" -}}
+{{- with .Values.podSecurityContext -}}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $key := list "priorityClassName" "runtimeClassName" "nodeSelector" "tolerations" "affinity" }}
+{{- with get $.Values $key }}
+{{ $key }}: {{- kindIs "string" . | ternary (printf " %s" .) (toYaml . | nindent 2) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "eventrouter.container" -}}
