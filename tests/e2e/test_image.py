@@ -129,8 +129,13 @@ def test_packages_for_scanners(image):
     done = subprocess.run([folder / "bin/pyspdxtools", "-i", sbom], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    listed = {package["name"]: package["versionInfo"]
-              for package in json.loads(sbom.read_text())["packages"]}
+    packages = json.loads(sbom.read_text())["packages"]
+    declared = {package["name"]: package["licenseDeclared"] for package in packages}
+    wanted = {"libssl3t64": "Apache-2.0", "libcurl4t64": "curl", "libcjson1": "MIT", "zlib1g": "Zlib",
+              "libmicrohttpd12t64": "LGPL-2.1-or-later", "libzstd1": "BSD-3-Clause OR GPL-2.0-only"}
+    assert {name: declared[name] for name in wanted} == wanted
+    assert declared["libc6"] == "NOASSERTION"  # its copyright file is prose
+    listed = {package["name"]: package["versionInfo"] for package in packages}
     assert listed.pop("eventrouter") == version
     assert listed == {name: re.search(r"^Version: (\S+)", text, re.M).group(1)
                       for name, text in stanzas.items()}
