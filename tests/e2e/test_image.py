@@ -131,10 +131,11 @@ def test_packages_for_scanners(image):
     assert done.returncode == 0, done.stdout + done.stderr
     packages = json.loads(sbom.read_text())["packages"]
     declared = {package["name"]: package["licenseDeclared"] for package in packages}
-    wanted = {"libssl3t64": "Apache-2.0", "libcurl4t64": "curl", "libcjson1": "MIT", "zlib1g": "Zlib",
-              "libmicrohttpd12t64": "LGPL-2.1-or-later", "libzstd1": "BSD-3-Clause OR GPL-2.0-only"}
+    wanted = {"zlib1g": "Zlib", "libcjson1": "Apache-2.0 AND MIT",
+              "libzstd1": "(BSD-3-Clause OR GPL-2.0-only) AND MIT AND Zlib",
+              "libidn2-0": "NOASSERTION",  # one of its licences has no name of SPDX
+              "libc6": "NOASSERTION"}      # its copyright file is prose
     assert {name: declared[name] for name in wanted} == wanted
-    assert declared["libc6"] == "NOASSERTION"  # its copyright file is prose
     listed = {package["name"]: package["versionInfo"] for package in packages}
     assert listed.pop("eventrouter") == version
     assert listed == {name: re.search(r"^Version: (\S+)", text, re.M).group(1)
