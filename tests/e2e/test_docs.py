@@ -153,7 +153,7 @@ def test_commands_of_the_guide(reader):
             if " logs " in command:  # the Events of the installation itself are there
                 wait_records(reader, lambda found: any(one["reason"] == "ScalingReplicaSet" for one in found))
                 shown = records(reader.run(command))
-                assert {one["object"]["namespace"] for one in shown} >= {NAMESPACE}
+                assert NAMESPACE in {one["object"].get("namespace") for one in shown}  # of Nodes, too, which have none
                 continue
             reader.run(command)
             if reader.running is not before:
