@@ -235,8 +235,12 @@ static er_status elastic_prepare(const void *config, void *state, const er_batch
     /* Of each item's result what is needed; the items themselves stay, their places count. */
     er_http_sink_join(er_str_of(req->url),
                       "/_bulk?filter_path=items.*.status,items.*.error.type,"
-                      "items.*.error.reason,items.*.failure_store",
+                      "items.*.error.reason,items.*.error.index,items.*.error.caused_by.reason,"
+                      "items.*.failure_store",
                       &s->url);
+    /* So that of an index without a primary shard (its own default: 1 min) the answer tells, before
+     * we stop waiting for one, and those of other indices count. */
+    er_buf_putf(&s->url, "&timeout=%lldms", (long long)(c->http.timeout.request_ms * 2 / 3));
     if (c->pipeline[0] != '\0') {
         er_buf_puts(&s->url, "&pipeline=");
         er_url_escape(er_str_of(c->pipeline), &s->url);
@@ -259,12 +263,18 @@ static er_http_action elastic_action(const void *config, void *state, const er_h
 }
 
 static void elastic_say(const void *config, void *state, const er_http_response *res, er_buf *out) {
+    const er_elastic_config *c = config;
     elastic_state *s = state;
-    er_elastic_say(res, &s->doc, out);
+    const char *todo = er_elastic_say(res, &s->doc, out);
     er_http_action action = er_http_action_of(NULL, 0, res->status);
-    if (elastic_action(config, state, res, action) == ER_HTTP_DENIED) {
-        er_buf_puts(out, res->body.len > 0 ? "; " : ": ");
-        er_http_put_advice(res->status, s->name, out);
+    if (elastic_action(config, state, res, action) != ER_HTTP_DENIED) {
+        return;
+    }
+    er_buf_puts(out, res->body.len > 0 ? "; " : ": ");
+    if (todo != NULL) {
+        er_buf_puts(out, todo);
+    } else {
+        er_http_put_advice(res->status, s->name, c->http.compression == ER_HTTP_GZIP, out);
     }
 }
 

@@ -79,12 +79,13 @@ er_status er_elastic_judge_items(const er_elastic_judge *judge, char *text, size
                                  er_batch *batch, er_err *err);
 
 /* Whether an answer that refuses a whole request may do so for what is in it: it is a 400 with an
- * error as Elasticsearch and OpenSearch word it, and not for a parameter of ours. */
+ * error as Elasticsearch and OpenSearch word it, and not for the target, a parameter of ours, a
+ * setting of the cluster, or a body that was changed on its way. */
 bool er_elastic_blames_records(const er_http_response *res, er_json_doc *doc);
 
 /* Appends ": ", and what an answer to a whole request says: the type and reason of its error, else
- * its beginning; on one line. */
-void er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out);
+ * its beginning; on one line. Returns what to do, when the error tells; else NULL. */
+const char *er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out);
 
 /* ---- what is behind the URL ---- */
 

@@ -15,6 +15,9 @@
 #define TYPE_MAX   100 /* bytes of a type and a reason, as people read them */
 #define REASON_MAX 300
 
+#define LIFT_CLUSTER "lift the block of the cluster"
+#define TARGET_RIGHT "put the target right"
+
 typedef enum kind {
     KIND_RETRY, /* first, so that what nothing is known of is tried again */
     KIND_DELIVERED,
@@ -43,7 +46,8 @@ static bool has(er_str text, const char *part) {
  * with them, and the operator can put them right. */
 static kind kind_of_400(er_str type, er_str reason) {
     static const char *const types[] = {"index_closed_exception", "invalid_index_name_exception",
-                                        "invalid_alias_name_exception"};
+                                        "invalid_alias_name_exception",
+                                        "routing_missing_exception"};
     static const char *const reasons[] = {"maximum shards open", "maximum normal shards open",
                                           "no write index is defined",
                                           "only write ops with an op_type of create"};
@@ -51,6 +55,9 @@ static kind kind_of_400(er_str type, er_str reason) {
         if (er_str_eqc(type, types[i])) {
             return KIND_DENIED_INDEX;
         }
+    }
+    if (er_str_eqc(type, "resource_already_exists_exception")) {
+        return KIND_RETRY; /* two who create an index at the same time: it is there now */
     }
     if (!er_str_eqc(type, "illegal_argument_exception") &&
         !er_str_eqc(type, "validation_exception")) {
@@ -62,6 +69,12 @@ static kind kind_of_400(er_str type, er_str reason) {
         }
     }
     return has(reason, "pipeline with id") ? KIND_DENIED : KIND_REJECT;
+}
+
+/* Of the index, of all indices, or of new ones. */
+static bool is_block(er_str type) {
+    return er_str_eqc(type, "cluster_block_exception") ||
+           er_str_eqc(type, "index_create_block_exception");
 }
 
 static kind kind_of(int64_t status, er_str type, er_str reason) {
@@ -76,7 +89,7 @@ static kind kind_of(int64_t status, er_str type, er_str reason) {
     case 404:
         return KIND_DENIED_INDEX;
     case 403:
-        return er_str_eqc(type, "cluster_block_exception") ? KIND_DENIED_BLOCK : KIND_DENIED_INDEX;
+        return is_block(type) ? KIND_DENIED_BLOCK : KIND_DENIED_INDEX;
     case 409:
         return type.n == 0 || er_str_eqc(type, "version_conflict_engine_exception") ? KIND_DUPLICATE
                                                                                     : KIND_RETRY;
@@ -87,6 +100,8 @@ static kind kind_of(int64_t status, er_str type, er_str reason) {
     case 408:
     case 425:
         return KIND_RETRY;
+    case 500: /* the processor `fail` of a pipeline, whose purpose is to refuse */
+        return er_str_eqc(type, "fail_processor_exception") ? KIND_REJECT : KIND_RETRY;
     default:
         return status >= 400 && status <= 499 ? KIND_REJECT : KIND_RETRY;
     }
@@ -112,11 +127,21 @@ static void put_reason(const char *separator, er_str type, er_str reason, er_buf
     }
 }
 
-static char *describe(int64_t status, er_str type, er_str reason) {
+/* reason alone may be "closed" or "failed to parse": which index, and why, stand beside it. */
+static char *describe(int64_t status, const er_json *error) {
+    er_str reason = er_json_get_str(error, "reason");
+    er_str cause = er_json_get_str(er_json_get(error, "caused_by"), "reason");
+    er_str index = er_json_get_str(error, "index");
     er_buf text;
-    er_buf_init(&text, TYPE_MAX + REASON_MAX + 64);
+    er_buf_init(&text, TYPE_MAX + 3 * REASON_MAX + 64);
     er_buf_putf(&text, "%lld", (long long)status);
-    put_reason(" ", type, reason, &text);
+    put_reason(" ", er_json_get_str(error, "type"), reason, &text);
+    put_reason("", (er_str){0}, cause, &text);
+    if (index.n > 0 && memmem(text.p, text.len, index.p, index.n) == NULL) {
+        er_buf_puts(&text, " [");
+        put_line(index, REASON_MAX, &text);
+        er_buf_putc(&text, ']');
+    }
     char *owned = er_dup(er_buf_cstr(&text));
     er_buf_fini(&text);
     return owned;
@@ -138,18 +163,43 @@ static whole_error read_error(const er_http_response *res, er_json_doc *doc) {
     return e;
 }
 
+/* What no record can bring about: a parameter of ours, a setting of the cluster
+ * (rest.action.multi.allow_explicit_index), or a body that did not arrive as it was sent, since
+ * only the lines between the documents are read before each document is judged for itself. */
+static bool is_ours(er_str type, er_str reason) {
+    static const char *const reasons[] = {"unrecognized parameter", "explicit index in bulk",
+                                          "must be terminated by a newline"};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (has(reason, reasons[i])) {
+            return true;
+        }
+    }
+    return has(type, "parse_exception") || er_str_eqc(type, "json_e_o_f_exception") ||
+           er_str_eqc(type, "media_type_header_exception");
+}
+
 bool er_elastic_blames_records(const er_http_response *res, er_json_doc *doc) {
     whole_error e = read_error(res, doc);
-    bool blames = res->status == 400 && e.type.n > 0 && !has(e.reason, "unrecognized parameter");
+    bool blames = res->status == 400 && e.type.n > 0 && !is_ours(e.type, e.reason) &&
+                  kind_of_400(e.type, e.reason) == KIND_REJECT;
     free(e.text);
     return blames;
 }
 
-void er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out) {
+const char *er_elastic_say(const er_http_response *res, er_json_doc *doc, er_buf *out) {
     whole_error e = read_error(res, doc);
     bool is_known = e.type.n + e.reason.n > 0;
     put_reason(": ", e.type, is_known ? e.reason : er_str_trim(er_buf_str(&res->body)), out);
+    const char *todo = NULL;
+    if (is_block(e.type)) {
+        todo = LIFT_CLUSTER;
+    } else if (has(e.reason, "explicit index in bulk")) {
+        todo = "set rest.action.multi.allow_explicit_index of the cluster to true";
+    } else if (res->status == 400 && kind_of_400(e.type, e.reason) != KIND_REJECT) {
+        todo = TARGET_RIGHT;
+    }
     free(e.text);
+    return todo;
 }
 
 static result judge_parsed(const er_json *item, er_str id) {
@@ -170,7 +220,7 @@ static result judge_parsed(const er_json *item, er_str id) {
         r.kind = KIND_FAILURE_STORE;
     }
     if (r.kind != KIND_DELIVERED && r.kind != KIND_DUPLICATE && r.kind != KIND_FAILURE_STORE) {
-        r.text = describe(status, type, reason);
+        r.text = describe(status, error);
     }
     return r;
 }
@@ -271,14 +321,16 @@ typedef struct summary {
 } summary;
 
 static const char *advice(const result *r) {
-    return r->kind == KIND_DENIED_BLOCK ? "lift the block of the index"
+    return r->kind == KIND_DENIED_BLOCK
+               ? (strstr(r->text, "/cluster ") != NULL ? LIFT_CLUSTER
+                                                       : "lift the block of the index")
            : strstr(r->text, "require_alias") != NULL
                ? "create the alias with a write index, or set setup: true"
            : strstr(r->text, "index_not_found") != NULL
                ? "create it, or let it be created (action.auto_create_index, privilege "
                  "auto_configure)"
            : strncmp(r->text, "400", 3) == 0
-               ? "put the target right"
+               ? TARGET_RIGHT
                : "check the privileges of auth: create_doc on the target";
 }
 

@@ -100,7 +100,9 @@ static void describe(setup *s, er_buf *out) {
     er_json_doc doc;
     er_json_doc_init(&doc);
     er_http_sink_describe(s->caller, &s->res, out);
-    er_elastic_say(&s->res, &doc, out);
+    const char *todo = er_elastic_say(&s->res, &doc, out);
+    er_buf_puts(out, todo == NULL ? "" : "; ");
+    er_buf_puts(out, todo == NULL ? "" : todo);
     er_json_doc_fini(&doc);
 }
 

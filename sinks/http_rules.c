@@ -78,7 +78,7 @@ const char *er_http_status_phrase(long status) {
     return "";
 }
 
-void er_http_put_advice(long status, const char *sink, er_buf *out) {
+void er_http_put_advice(long status, const char *sink, bool was_packed, er_buf *out) {
     if (status >= 300 && status < 400) {
         er_buf_putf(out, "redirects are not followed; set sinks.%s.url to the final address", sink);
         return;
@@ -102,5 +102,8 @@ void er_http_put_advice(long status, const char *sink, er_buf *out) {
     default:
         er_buf_putf(out, "check sinks.%s.url", sink);
         break;
+    }
+    if (was_packed && (status == 400 || status == 415)) {
+        er_buf_putf(out, " and sinks.%s.compression", sink);
     }
 }

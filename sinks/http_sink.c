@@ -213,10 +213,7 @@ static er_status accepted(http_sink *sink, const er_http_response *res, er_batch
 
 static void put_advice(const http_sink *sink, long status, er_buf *out) {
     er_buf_puts(out, ": ");
-    er_http_put_advice(status, sink->env.name, out);
-    if (status == 415 && sink->gzip != NULL) {
-        er_buf_putf(out, " and sinks.%s.compression", sink->env.name);
-    }
+    er_http_put_advice(status, sink->env.name, sink->gzip != NULL, out);
 }
 
 static er_status conclude(http_sink *sink, const er_http_response *res, er_batch *batch,

@@ -345,7 +345,8 @@ def test_one_days_index_is_blocked(fake, router, elastic, to):
     assert r.sink_ledger("es")["delivered"] == 24
 
 
-PARAMETERS = "filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
+PARAMETERS = ("filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.error.index,"
+              "items.*.error.caused_by.reason,items.*.failure_store&timeout=")
 
 
 @pytest.mark.parametrize("root, target, query", [
@@ -362,7 +363,7 @@ def test_guards(fake, router, elastic, to, root, target, query):
     fake.script("burst 5")
     r = router(sinks={"es": to(server, compression="gzip", **target)})
     server.wait(5)
-    assert {path for _, path, *_ in server.bulks()} == {f"/_bulk?{PARAMETERS}{query}"}
+    assert {path for _, path, *_ in server.bulks()} == {f"/_bulk?{PARAMETERS}1333ms{query}"}  # request: 2s
     assert {headers["Content-Encoding"] for _, _, headers, _, _ in server.bulks()} == {"gzip"}
     if root is None:
         r.wait_log("the server does not say what it is (privilege monitor); it is taken as it comes")
@@ -614,7 +615,7 @@ def test_explain_shows_the_request(tmp_path):
     record = (GOLDEN / "records.ndjson").read_text().splitlines()[0]
     printed = explained(tmp_path, record, dataStream="logs-k8s.events-default", pipeline="a b",
                         auth={"apiKey": {"value": "an-id:a-key"}}, compression="gzip")
-    assert (f"      POST http://es.example:9200/es/_bulk?{PARAMETERS}&pipeline=a%20b"
+    assert (f"      POST http://es.example:9200/es/_bulk?{PARAMETERS}20000ms&pipeline=a%20b"
             "&require_data_stream=<looked up>\n"
             "      Content-Type: application/x-ndjson\n"
             "      Content-Encoding: gzip\n"

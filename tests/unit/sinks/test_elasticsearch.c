@@ -216,7 +216,7 @@ static void test_what_servers_say(void **state) {
     OK_JSON("63", "{\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}}]}")
 #define FILTER                                                                                     \
     "/_bulk?filter_path=items.*.status,items.*.error.type,items.*.error.reason,"                   \
-    "items.*.failure_store"
+    "items.*.error.index,items.*.error.caused_by.reason,items.*.failure_store&timeout=20000ms"
 
 /* What batch_of makes of record i. */
 #define DOCUMENT(i_)                                                                               \
@@ -351,6 +351,9 @@ typedef struct whole {
     const char *body;   /* NULL: none */
 } whole;
 
+#define ERROR_BODY(type_, reason_)                                                                 \
+    "{\"error\":{\"type\":\"" type_ "\",\"reason\":\"" reason_ "\"}}"
+
 static const whole whole_answers[] = {
     {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
     {"503 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},
@@ -389,6 +392,33 @@ static const whole whole_answers[] = {
      "[indices:data/write/bulk] is unauthorized\"},\"status\":403}"},
     {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
      "/_bulk: {\"message\": \"no\"}; check sinks.hook.auth", "{\"message\": \"no\"}\r\n"},
+    /* nor is what no record can bring about */
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: illegal_argument_exception: explicit index in bulk is not allowed; set "
+     "rest.action.multi.allow_explicit_index of the cluster to true",
+     ERROR_BODY("illegal_argument_exception", "explicit index in bulk is not allowed")},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: illegal_argument_exception: The bulk request must be terminated by a newline [n]; "
+     "check sinks.hook.url",
+     ERROR_BODY("illegal_argument_exception",
+                "The bulk request must be terminated by a newline [n]")},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: json_parse_exception: Illegal character; check sinks.hook.url",
+     ERROR_BODY("json_parse_exception", "Illegal character")},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: json_e_o_f_exception: Unexpected end-of-input; check sinks.hook.url",
+     ERROR_BODY("json_e_o_f_exception", "Unexpected end-of-input")},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: parse_exception: request body is required; check sinks.hook.url",
+     ERROR_BODY("parse_exception", "request body is required")},
+    {"400 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: illegal_argument_exception: pipeline with id [p] does not exist; put the target "
+     "right",
+     ERROR_BODY("illegal_argument_exception", "pipeline with id [p] does not exist")},
+    {"403 X\r\n", ER_E_DENIED, ER_VERDICT_NONE,
+     "/_bulk: cluster_block_exception: blocked by: [FORBIDDEN/6/cluster read-only (api)];; lift "
+     "the block of the cluster",
+     ERROR_BODY("cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];")},
     {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE,
      "/_bulk: rejected_execution_exception: too much",
      "{\"error\":{\"type\":\"rejected_execution_exception\",\"reason\":\"too much\"}}"},
@@ -435,14 +465,50 @@ static void test_answers_to_the_whole_request(void **state) {
         }
         er_batch_free(batch);
     }
-    /* several at once are halved */
+    /* several at once are halved, unless none of them is to blame */
     er_batch *batch = batch_of(&f, 2);
     er_err err = {0};
     loopback_reset(&lb, "HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(f.type->deliver(f.self, batch, &err), ER_E_SPLIT);
     loopback_reset(&lb, "HTTP/1.1 400 X\r\nContent-Length: 22\r\n\r\n{\"error\":{\"type\":\"a\"}}");
     assert_int_equal(f.type->deliver(f.self, batch, &err), ER_E_SPLIT);
+    loopback_reset(&lb, "HTTP/1.1 400 X\r\nContent-Length: 38\r\n\r\n"
+                        "{\"error\":{\"type\":\"x_parse_exception\"}}");
+    assert_int_equal(f.type->deliver(f.self, batch, &err), ER_E_DENIED);
     er_batch_free(batch);
+    fixture_fini(&f);
+    loopback_stop(&lb);
+}
+
+/* A proxy that does not know gzip, or takes only the header away. */
+static void test_what_compression_may_have_done(void **state) {
+    (void)state;
+    static const struct {
+        const char *answer, *advice;
+    } all[] = {
+        {"HTTP/1.1 415 X\r\nContent-Length: 0\r\n\r\n",
+         "/_bulk: the receiver does not take our format; check sinks.hook.url and "
+         "sinks.hook.compression"},
+        {"HTTP/1.1 400 X\r\nContent-Length: 41\r\n\r\n"
+         "{\"error\":{\"type\":\"json_parse_exception\"}}",
+         "/_bulk: json_parse_exception; check sinks.hook.url and sinks.hook.compression"},
+        {"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n", "/_bulk: check sinks.hook.url"},
+    };
+    loopback lb;
+    loopback_start(&lb, "");
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "{url: \"http://127.0.0.1:%d\", index: a, compression: gzip}\n", lb.port);
+    fixture f;
+    fixture_init(&f, &er_elasticsearch_sink, text);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        loopback_reset(&lb, all[i].answer);
+        er_batch *batch = batch_of(&f, 1);
+        er_err err = {0};
+        assert_int_equal(f.type->deliver(f.self, batch, &err), ER_E_DENIED);
+        assert_string_equal(strstr(err.msg, "/_bulk"), all[i].advice);
+        er_batch_free(batch);
+    }
     fixture_fini(&f);
     loopback_stop(&lb);
 }
@@ -450,6 +516,7 @@ static void test_answers_to_the_whole_request(void **state) {
 int main(void) {
     er_json_setup();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_compression_may_have_done),
         cmocka_unit_test(test_names_of_indices),
         cmocka_unit_test(test_names_of_aliases_and_data_streams),
         cmocka_unit_test(test_the_date_is_the_records),
