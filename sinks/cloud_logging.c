@@ -3,6 +3,7 @@
 
 #include "http/metadata.h"
 #include "sinks/gcp_line.h"
+#include "sinks/http_rules.h"
 #include "sinks/registry.h"
 
 #include <stdio.h>
@@ -372,22 +373,28 @@ static er_status cloud_logging_judge(const void *config, void *state, const er_h
 
 static void cloud_logging_say(const void *config, void *state, const er_http_response *res,
                               er_buf *out) {
-    (void)config;
+    const cloud_logging_config *c = config;
     const cloud_logging_state *s = state;
+    const char *advice = res->status == 403 ? er_log_advice(res) : NULL;
     er_log_say(res, out);
     switch (res->status) {
     case 401:
         er_buf_putf(out, "; check sinks.%s.auth", s->name);
         break;
     case 403:
+        if (advice != NULL) {
+            er_buf_puts(out, advice);
+            break;
+        }
         er_buf_putf(out, "; the account needs roles/logging.logWriter in project %s", s->places[0]);
         break;
     case 404:
         er_buf_putf(out, "; check sinks.%s.project and url", s->name);
         break;
     default:
-        if (res->status >= 300 && res->status < 400) {
-            er_buf_putf(out, "; redirects are not followed, check sinks.%s.url", s->name);
+        if (er_http_action_of(NULL, 0, res->status) == ER_HTTP_DENIED) {
+            er_buf_puts(out, "; ");
+            er_http_put_advice(res->status, s->name, c->http.compression == ER_HTTP_GZIP, out);
         }
         break;
     }

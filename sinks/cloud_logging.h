@@ -55,4 +55,8 @@ er_status er_log_judge(const er_http_response *res, er_batch *batch, er_err *err
  * nothing when the answer says nothing. */
 void er_log_say(const er_http_response *res, er_buf *out);
 
+/* What to do about a 403; NULL: the right to write is missing, or it is not told which one. Source:
+ * google.rpc.ErrorInfo, reasons of the domain googleapis.com. */
+const char *er_log_advice(const er_http_response *res);
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TEXT_MAX       300
+#define FOREIGN        "; not an answer of Cloud Logging: check url"
 #define PARTIAL_ERRORS "type.googleapis.com/google.logging.v2.WriteLogEntriesPartialErrors"
 
 enum { INVALID_ARGUMENT = 3, PERMISSION_DENIED = 7 };
@@ -137,10 +138,42 @@ void er_log_say(const er_http_response *res, er_buf *out) {
     er_buf_puts(out, message.n > 0 ? ": " : "");
     put_line(message, out);
     bool is_refused = er_http_action_of(NULL, 0, res->status) == ER_HTTP_REFUSED;
-    er_buf_puts(out, is_refused && is_foreign(&a, res)
-                         ? "; not an answer of Cloud Logging: check url"
-                         : "");
+    er_buf_puts(out, is_refused && is_foreign(&a, res) ? FOREIGN : "");
     answer_fini(&a);
+}
+
+static const char *advice_of(er_str reason) {
+    static const struct {
+        const char *reason, *advice;
+    } all[] = {
+        {"SERVICE_DISABLED", "; enable the Cloud Logging API in the project"},
+        {"BILLING_DISABLED", "; enable billing for the project"},
+        {"ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+         "; the token lacks the scope logging.write: widen the access scopes of the node, or give "
+         "the pod an account of its own"},
+        {"SECURITY_POLICY_VIOLATED", "; a perimeter of VPC Service Controls is in the way"},
+        {"CONSUMER_INVALID", "; there is no such project"},
+        {"CONSUMER_SUSPENDED", "; the project is suspended"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (er_str_eqc(reason, all[i].reason)) {
+            return all[i].advice;
+        }
+    }
+    return NULL;
+}
+
+const char *er_log_advice(const er_http_response *res) {
+    answer a;
+    answer_init(&a, res);
+    const char *advice = res->body.len > 0 && is_foreign(&a, res) ? FOREIGN : NULL;
+    const er_json *details = er_json_get(a.error, "details");
+    const er_json *d = er_json_is_array(details) ? er_json_first(details) : NULL;
+    for (; d != NULL && advice == NULL; d = er_json_next(d)) {
+        advice = advice_of(er_json_get_str(d, "reason"));
+    }
+    answer_fini(&a);
+    return advice;
 }
 
 /* ---- by entry ---- */

@@ -446,6 +446,11 @@ static void expect_answers(const row *rows, size_t n, size_t records) {
     log_fini(&l);
 }
 
+#define FORBIDDEN(reason_)                                                                         \
+    "403 X\n{\"error\":{\"code\":403,\"status\":\"PERMISSION_DENIED\",\"message\":\"no\","                \
+    "\"details\":[{},{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"" reason_   \
+    "\"}]}}"
+
 static void test_whole_answers(void **state) {
     (void)state;
     static const row rows[] = {
@@ -477,8 +482,31 @@ static void test_whole_answers(void **state) {
          "project p-1"},
         {PLAIN("404 Not Found", "404", "NOT_FOUND", "no"), ER_E_DENIED, "...",
          "404 Not Found from @: NOT_FOUND: no; check sinks.hook.project and url"},
+        {FORBIDDEN("SERVICE_DISABLED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; enable the Cloud Logging API in the "
+         "project"},
+        {FORBIDDEN("BILLING_DISABLED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; enable billing for the project"},
+        {FORBIDDEN("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; the token lacks the scope logging.write: "
+         "widen the access scopes of the node, or give the pod an account of its own"},
+        {FORBIDDEN("SECURITY_POLICY_VIOLATED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; a perimeter of VPC Service Controls is in "
+         "the way"},
+        {FORBIDDEN("IAM_PERMISSION_DENIED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; the account needs roles/logging.logWriter "
+         "in project p-1"},
+        {"403 Forbidden\n<html>no</html>", ER_E_DENIED, "...",
+         "403 Forbidden from @: <html>no</html>; not an answer of Cloud Logging: check url"},
         {"302 Found\n", ER_E_DENIED, "...",
-         "302 Found from @; redirects are not followed, check sinks.hook.url"},
+         "302 Found from @; redirects are not followed; set sinks.hook.url to the final address"},
+        {"405 X\n", ER_E_DENIED, "...", "405 Method Not Allowed from @; check sinks.hook.url"},
+        {"407 X\n", ER_E_DENIED, "...",
+         "407 Proxy Authentication Required from @; a proxy on the way wants credentials; check "
+         "sinks.hook.url"},
+        {"415 X\n", ER_E_DENIED, "...",
+         "415 Unsupported Media Type from @; the receiver does not take our format; check "
+         "sinks.hook.url"},
         {PLAIN("400 Bad Request", "400", "FAILED_PRECONDITION", "no billing"), ER_E_DENIED, "...",
          "400 Bad Request from @: FAILED_PRECONDITION: no billing"},
         {PLAIN("400 Bad Request", "400", "INVALID_ARGUMENT", "bad"), ER_E_SPLIT, "...",
