@@ -2,6 +2,7 @@
 #include "sinks/elasticsearch.h"
 
 #include "base/log.h"
+#include "sinks/http_rules.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,15 +116,17 @@ static er_status ask(setup *s, const char *method, er_err *err) {
         return status;
     }
     long code = s->res.status;
-    if (code == 401 || code == 408 || code == 425 || code == 429 || (code >= 500 && code != 501)) {
+    bool is_denied = code == 401 || code == 407;
+    if (is_denied || code == 408 || code == 425 || code == 429 || (code >= 500 && code != 501)) {
         er_buf text;
         er_buf_init(&text, 2048);
         describe(s, &text);
-        if (code == 401) {
-            er_buf_putf(&text, "; check sinks.%s.auth", s->name);
+        if (is_denied) {
+            er_buf_puts(&text, "; ");
+            er_http_put_advice(code, s->name, false, &text);
         }
         status =
-            er_err_set(err, code == 401 ? ER_E_DENIED : ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
+            er_err_set(err, is_denied ? ER_E_DENIED : ER_E_UNAVAILABLE, "%s", er_buf_cstr(&text));
         if (err != NULL && s->res.retry_after_ms > 0) {
             err->retry_after_ms = s->res.retry_after_ms;
         }

@@ -14,6 +14,7 @@
 
 typedef struct er_http_node {
     er_secret *url;
+    bool has_warned; /* that its URL is not encrypted */
     bool is_literal;   /* its path may be shown */
     unsigned failures; /* in a row */
     er_deadline rest;  /* until then */

@@ -71,7 +71,8 @@ void er_http_show_url(http_sink *sink, er_str url) {
 }
 
 static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
-    er_str url = er_secret_get(er_http_nodes_next(&sink->nodes)->url);
+    er_http_node *node = er_http_nodes_next(&sink->nodes);
+    er_str url = er_secret_get(node->url);
     er_http_show_url(sink, url);
     er_buf_wipe(&sink->url_text);
     er_buf_put_str(&sink->url_text, url);
@@ -80,7 +81,7 @@ static er_status fill_url(http_sink *sink, er_http_request *req, er_err *err) {
         return er_err_set(err, ER_E_DENIED, "sinks.%s.url is not a URL", sink->env.name);
     }
     req->url = er_buf_cstr(&sink->url_text);
-    return ER_OK;
+    return er_http_check_read_url(sink, node, url, err);
 }
 
 static void fill_configured(http_sink *sink, er_http_request *req) {

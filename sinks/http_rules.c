@@ -89,7 +89,7 @@ void er_http_put_advice(long status, const char *sink, bool was_packed, er_buf *
         er_buf_putf(out, "check sinks.%s.auth", sink);
         break;
     case 407:
-        er_buf_putf(out, "a proxy on the way wants credentials; check sinks.%s.url", sink);
+        er_buf_putf(out, "the proxy wants credentials; check sinks.%s.proxy", sink);
         break;
     case 406:
     case 415:

@@ -1,6 +1,8 @@
 /* What all HTTP sinks have in their configuration: rows, and what rows cannot say. */
 #include "sinks/http_sink_priv.h"
 
+#include "base/log.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -49,6 +51,15 @@ er_status er_http_sink_check_header(const char *name, er_err *err) {
         }
     }
     return ER_OK;
+}
+
+er_status er_http_sink_check_proxy(const char *url, er_err *err) {
+    const char *rest = strstr(url, "://");
+    const char *end = rest == NULL ? "" : rest + 3 + strcspn(rest + 3, "/?#");
+    return end[0] == '\0' || strcmp(end, "/") == 0
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG,
+                            "is not the URL of a proxy: nothing stands behind host and port");
 }
 
 static bool has_header(const er_http_sink_config *config, size_t below, const char *name) {
@@ -124,6 +135,32 @@ void er_http_sink_warn(const void *config, const char *path, er_problems *proble
         }
         warn_clear(url_at(c, i), has_auth, path, key, problems);
     }
+}
+
+static bool has_credentials(const er_http_sink_config *config, er_str url) {
+    return er_auth_header(&config->auth) != NULL || er_url_has_user(url) ||
+           er_http_sink_has_header(config, "Authorization");
+}
+
+er_status er_http_check_read_url(http_sink *sink, er_http_node *node, er_str url, er_err *err) {
+    static const char scheme[] = "http:";
+    bool is_plain = url.n >= sizeof scheme - 1 && strncasecmp(url.p, scheme, sizeof scheme - 1) == 0;
+    if (node->is_literal || !is_plain) {
+        return ER_OK;
+    }
+    if (sink->config->tls.pos.line > 0) {
+        return er_err_set(err, ER_E_DENIED,
+                          "sinks.%s has tls, but the URL that was read begins with http://, so that "
+                          "nothing is encrypted; write https://, or remove tls",
+                          sink->env.name);
+    }
+    if (!node->has_warned && er_url_is_clear(url) && has_credentials(sink->config, url)) {
+        node->has_warned = true;
+        ER_LOG(ER_LOG_WARNING, "sink",
+               "the credentials are sent in clear over http://; write https://",
+               ER_LS("sink", sink->env.name));
+    }
+    return ER_OK;
 }
 
 er_status er_http_sink_check(const void *config, er_err *err) {

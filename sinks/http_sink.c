@@ -61,8 +61,30 @@ static er_status read_secrets(http_sink *sink, er_err *err) {
     return status;
 }
 
+static er_status read_proxy(http_sink *sink, er_err *err) {
+    if (sink->config->proxy.kind == ER_SECRET_UNSET) {
+        return ER_OK;
+    }
+    char what[256];
+    (void)snprintf(what, sizeof what, "sinks.%s.proxy", sink->env.name);
+    er_secret *url = NULL;
+    er_status status = er_secret_new(&sink->config->proxy, what, &url, err);
+    if (status != ER_OK) {
+        return status;
+    }
+    sink->proxy = er_str_dup(er_secret_get(url));
+    status = er_url_check(er_secret_get(url), err);
+    status = status == ER_OK ? er_http_sink_check_proxy(sink->proxy, err) : status;
+    er_secret_free(url);
+    if (status != ER_OK) {
+        er_err_prefix(err, "%s", what);
+    }
+    return status;
+}
+
 static er_status make_client(http_sink *sink, er_err *err) {
     er_http_options options = {.tls = &sink->config->tls,
+                               .proxy = sink->proxy,
                                .user_agent = "eventrouter",
                                .connect_timeout_ms = sink->config->timeout.connect_ms,
                                .cancel = sink->env.cancel,
@@ -112,6 +134,7 @@ er_status er_http_sink_create(const er_sink_type *type, const void *config, cons
     er_buf_init(&sink->where, URL_MAX);
     er_status status = make_bodies(sink, type->item_max, err);
     status = status == ER_OK ? read_secrets(sink, err) : status;
+    status = status == ER_OK && !env->is_preview ? read_proxy(sink, err) : status;
     status = status == ER_OK && !env->is_preview ? make_client(sink, err) : status;
     if (status == ER_OK && sink->profile->init != NULL) {
         status = sink->profile->init(config, env, sink->state, err);
@@ -134,6 +157,10 @@ void er_http_sink_destroy(void *self) {
         er_secret_free(sink->headers[i]);
     }
     free(sink->headers);
+    if (sink->proxy != NULL) {
+        explicit_bzero(sink->proxy, strlen(sink->proxy));
+    }
+    free(sink->proxy);
     er_buf_fini(&sink->body);
     er_gzip_free(sink->gzip);
     er_buf_fini(&sink->packed);

@@ -20,6 +20,7 @@ typedef struct er_http_sink_config {
     er_sink_settings common;
     er_secret_ref url;
     er_cfg_list more_urls; /* of er_secret_ref; see ER_HTTP_SINK_MORE_URLS_ROW */
+    er_secret_ref proxy;
     struct {
         int64_t connect_ms, request_ms;
     } timeout;
@@ -29,6 +30,8 @@ typedef struct er_http_sink_config {
     int compression;     /* er_http_compression */
 } er_http_sink_config;
 extern const er_field er_http_sink_timeout_rows[];
+/* Says what is wrong with a URL as that of a proxy: there is something behind host and port. */
+er_status er_http_sink_check_proxy(const char *url, er_err *err);
 /* Says what is wrong with the name of a header from configuration: not a token of RFC 9110, or one
  * that the program itself must set. */
 er_status er_http_sink_check_header(const char *name, er_err *err);
@@ -50,6 +53,13 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
      .type = ER_FIELD_STRUCT,                                                                      \
      .rows = er_http_sink_timeout_rows,                                                            \
      .help = "Time limits of one request."},                                                       \
+        {.key = "proxy",                                                                           \
+         .type = ER_FIELD_URL,                                                                     \
+         .check = er_http_sink_check_proxy,                                                        \
+         .offset = offsetof(er_http_sink_config, proxy),                                           \
+         .help = "The HTTP proxy that requests go through, those for tokens as well: "             \
+                 "http://USER:PASSWORD@HOST:PORT or https://...; a text, {file: PATH} or {env: "   \
+                 "NAME}, read at the start. None: no proxy, whatever the environment says."},      \
         {.key = "tls",                                                                             \
          .type = ER_FIELD_STRUCT,                                                                  \
          .rows = er_tls_switch_rows,                                                               \

@@ -14,6 +14,7 @@ struct er_http_caller {
     const er_http_sink_config *config;
     er_sink_env env;
     er_http_client *client;
+    char *proxy; /* NULL: none; it may hold a password */
     er_auth *auth;
     er_http_nodes nodes;
     er_secret **headers; /* values of config->headers */
@@ -42,6 +43,9 @@ static inline const er_cfg_secret *er_http_header_at(const er_http_sink_config *
     return &((const er_cfg_secret *)config->headers.v)[i];
 }
 
+/* What check cannot say of an address that stands in a file or a variable: that nothing is
+ * encrypted in spite of tls (ER_E_DENIED), or that credentials are sent in clear (logged once). */
+er_status er_http_check_read_url(http_sink *sink, er_http_node *node, er_str url, er_err *err);
 /* Most bytes that a request's body has around its items. */
 size_t er_http_around(const er_http_profile *profile);
 /* The body of the whole batch; borrowed until the next request. */

@@ -138,6 +138,7 @@ er_status er_google_new(const er_google_settings *settings, const char *what,
         er_http_options own = *options;
         own.tls = &settings->tls;
         own.ca_pem = own.cert_pem = own.key_pem = (er_str){0};
+        own.proxy = g->file == NULL ? NULL : own.proxy; /* the metadata server is next door */
         status = er_http_client_new(&own, &g->client, err);
     }
     if (status != ER_OK) {

@@ -502,8 +502,8 @@ static void test_whole_answers(void **state) {
          "302 Found from @; redirects are not followed; set sinks.hook.url to the final address"},
         {"405 X\n", ER_E_DENIED, "...", "405 Method Not Allowed from @; check sinks.hook.url"},
         {"407 X\n", ER_E_DENIED, "...",
-         "407 Proxy Authentication Required from @; a proxy on the way wants credentials; check "
-         "sinks.hook.url"},
+         "407 Proxy Authentication Required from @; the proxy wants credentials; check "
+         "sinks.hook.proxy"},
         {"415 X\n", ER_E_DENIED, "...",
          "415 Unsupported Media Type from @; the receiver does not take our format; check "
          "sinks.hook.url"},

@@ -161,7 +161,7 @@ static void test_errors_for_people(void **state) {
     expect_text(&f, &lb, ANSWER("302 No", "Location: http://127.0.0.1:1/\r\n"), "302 Found",
                 ": redirects are not followed; set sinks.hook.url to the final address");
     expect_text(&f, &lb, ANSWER("407 No", ""), "407 Proxy Authentication Required",
-                ": a proxy on the way wants credentials; check sinks.hook.url");
+                ": the proxy wants credentials; check sinks.hook.proxy");
     expect_text(&f, &lb, ANSWER("415 No", ""), "415 Unsupported Media Type",
                 ": the receiver does not take our format; check sinks.hook.url");
     expect_text(&f, &lb, ANSWER("505 No", ""), "505 HTTP Version Not Supported",
