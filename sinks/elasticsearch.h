@@ -40,8 +40,9 @@ const char *er_elastic_target(const er_elastic_config *config);
 bool er_elastic_is_dated(const er_elastic_config *config);
 /* The name for a record of that time: dates in it are UTC. */
 void er_elastic_put_target(const er_elastic_config *config, er_time time, er_buf *out);
-/* What template and policy are called: "eventrouter-", and the target up to its date.
- * "k8s-events-{yyyy.MM.dd}" gives "eventrouter-k8s-events". */
+/* What template and policy are called: "eventrouter-", the target up to its date, and "-alias",
+ * "-stream" or, without a date, "-index", since they differ. "k8s-events-{yyyy.MM.dd}" gives
+ * "eventrouter-k8s-events". */
 void er_elastic_put_setup_name(const er_elastic_config *config, er_buf *out);
 
 /* ---- documents ---- */
@@ -118,6 +119,8 @@ typedef enum er_elastic_policies { /* what the product has */
                                    ER_ELASTIC_ISM, /* index state management, OpenSearch */
 } er_elastic_policies;
 
+/* The names of the indices: "k8s-events-*". */
+void er_elastic_put_pattern(const er_elastic_config *config, er_buf *out);
 void er_elastic_put_template(const er_elastic_config *config, er_elastic_policies policies,
                              er_buf *out);
 /* The index that an alias begins with. */

@@ -273,20 +273,24 @@ static void put_mappings(er_jw *w, const er_elastic_config *config) {
 
 /* ---- the template ---- */
 
-/* The names of the indices, and how much the template or policy for them counts. */
-static void put_patterns(er_jw *w, const er_elastic_config *config) {
-    er_buf pattern;
-    er_buf_init(&pattern, 2048);
+void er_elastic_put_pattern(const er_elastic_config *config, er_buf *out) {
     for (const char *at = er_elastic_target(config); *at != '\0';) {
         size_t plain = strcspn(at, "{");
-        er_buf_put(&pattern, at, plain);
+        er_buf_put(out, at, plain);
         at += plain;
         if (*at == '{') {
-            er_buf_putc(&pattern, '*');
+            er_buf_putc(out, '*');
             at += strcspn(at, "}") + 1;
         }
     }
-    er_buf_puts(&pattern, config->alias[0] != '\0' ? "-*" : "");
+    er_buf_puts(out, config->alias[0] != '\0' ? "-*" : "");
+}
+
+/* With how much the template or policy for them counts. */
+static void put_patterns(er_jw *w, const er_elastic_config *config) {
+    er_buf pattern;
+    er_buf_init(&pattern, 2048);
+    er_elastic_put_pattern(config, &pattern);
     er_jw_key(w, "index_patterns");
     er_jw_array(w);
     er_jw_str(w, er_buf_str(&pattern));

@@ -329,9 +329,9 @@ static const char *advice(const result *r) {
            : strstr(r->text, "index_not_found") != NULL
                ? "create it, or let it be created (action.auto_create_index, privilege "
                  "auto_configure)"
-           : strncmp(r->text, "400", 3) == 0
-               ? TARGET_RIGHT
-               : "check the privileges of auth: create_doc on the target";
+           : strncmp(r->text, "401", 3) == 0 || strncmp(r->text, "403", 3) == 0
+               ? "check the privileges of auth: create_doc on the target"
+               : TARGET_RIGHT;
 }
 
 static void deny(const er_elastic_judge *judge, er_batch *batch, size_t i, const result *r) {

@@ -201,9 +201,42 @@ static er_status make_policy(setup *s, const er_elastic_server *server,
 
 /* ---- template ---- */
 
+/* What is there is never changed; when it names other indices, ours have a mapping that is guessed,
+ * and a data stream does not come about. */
+static void look_at_template(setup *s) {
+    er_json_doc doc;
+    er_json_doc_init(&doc);
+    er_buf ours;
+    er_buf_init(&ours, 2048);
+    er_elastic_put_pattern(s->config, &ours);
+    const er_json *list = NULL;
+    if (s->res.body.len > 0 &&
+        er_json_parse(&doc, s->res.body.p, s->res.body.len, NULL) == ER_OK) {
+        const er_json *found = er_json_get(doc.root, "index_templates");
+        found = er_json_is_array(found) ? er_json_first(found) : NULL;
+        list = er_json_path(found, "index_template", "index_patterns");
+    }
+    bool is_other = er_json_is_array(list);
+    const er_json *p = is_other ? er_json_first(list) : NULL;
+    for (; p != NULL; p = er_json_next(p)) {
+        is_other = is_other && !er_str_eq(er_json_str(p), er_buf_str(&ours));
+    }
+    if (is_other) {
+        ER_LOG(ER_LOG_WARNING, "elasticsearch",
+               "the index template is there already, but not for our indices; it is left as it is",
+               ER_LS("sink", s->name), ER_LT("name", er_buf_str(&s->own_name)),
+               ER_LT("indices", er_buf_str(&ours)));
+    }
+    er_buf_fini(&ours);
+    er_json_doc_fini(&doc);
+}
+
 static er_status make_template(setup *s, er_elastic_policies policies, er_err *err) {
     set_path(s, "/_index_template/", er_buf_str(&s->own_name), "");
     er_status status = ask_without_body(s, "GET", err);
+    if (status == ER_OK && succeeded(s)) {
+        look_at_template(s);
+    }
     if (status != ER_OK || succeeded(s)) {
         return status;
     }

@@ -160,4 +160,8 @@ void er_elastic_put_setup_name(const er_elastic_config *config, er_buf *out) {
     }
     er_buf_puts(out, "eventrouter-");
     er_buf_put_str(out, base);
+    er_buf_puts(out, config->alias[0] != '\0'         ? "-alias"
+                     : config->data_stream[0] != '\0' ? "-stream"
+                     : er_elastic_is_dated(config)    ? ""
+                                                      : "-index");
 }

@@ -7,6 +7,7 @@
 
 #define REST_MS     5000
 #define REST_MAX_MS 300000
+#define REST_TIMES  5 /* of the time that a failure took */
 
 er_status er_http_nodes_init(er_http_nodes *nodes, const er_http_sink_config *config,
                              const char *sink, er_err *err) {
@@ -54,11 +55,12 @@ er_http_node *er_http_nodes_next(er_http_nodes *nodes) {
     return &nodes->v[best];
 }
 
-bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url,
+bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url, int64_t took_ms,
                           const er_err *err) {
     er_http_node *node = &nodes->v[nodes->at];
     unsigned doublings = node->failures < 6 ? node->failures : 6;
     int64_t rest = (int64_t)REST_MS << doublings;
+    rest = rest < took_ms * REST_TIMES ? took_ms * REST_TIMES : rest;
     node->rest = er_deadline_in(rest < REST_MAX_MS ? rest : REST_MAX_MS);
     node->failures++;
     bool others = false; /* that may serve */

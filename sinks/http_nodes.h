@@ -33,9 +33,10 @@ void er_http_nodes_fini(er_http_nodes *nodes);
 /* Moves on to the node that the next request goes to. */
 er_http_node *er_http_nodes_next(er_http_nodes *nodes);
 /* The one in use did not answer, or said that it cannot: it rests, which is logged the first time
- * when there are others; url as it may be shown. True: another one does not rest and could be asked
- * at once. */
-bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url,
+ * when there are others; url as it may be shown; took_ms: how long that took, since one that hangs
+ * costs the others' time and rests the longer. True: another one does not rest and could be asked at
+ * once. */
+bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url, int64_t took_ms,
                           const er_err *err);
 /* The one in use has answered; logged when it had not before. */
 void er_http_nodes_worked(er_http_nodes *nodes, const char *sink, const char *url);

@@ -360,6 +360,7 @@ static er_status ask_node(http_sink *sink, const http_content *content, er_http_
 static er_status ask(http_sink *sink, const http_content *content, er_http_response *res,
                      er_err *err) {
     for (size_t left = sink->nodes.n;; left--) {
+        int64_t start_ms = er_mono_ms();
         er_status status = ask_node(sink, content, res, err);
         bool is_down = status == ER_OK && res->status >= 502 && res->status <= 504;
         if (status == ER_OK && !is_down) {
@@ -375,7 +376,7 @@ static er_status ask(http_sink *sink, const http_content *content, er_http_respo
                              er_buf_cstr(&sink->where));
         }
         if (!er_http_nodes_failed(&sink->nodes, sink->env.name, er_buf_cstr(&sink->where),
-                                  is_down ? &down : err) ||
+                                  er_mono_ms() - start_ms, is_down ? &down : err) ||
             left == 1) {
             return status;
         }

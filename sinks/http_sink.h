@@ -92,8 +92,8 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
         .key = "moreUrls", .type = ER_FIELD_SECRET_LIST, .flags = ER_FIELD_OF_URLS, .max = 31,     \
         .offset = offsetof(er_http_sink_config, more_urls),                                        \
         .help = "Further addresses of the same service. Requests go to url and these in turn; "    \
-                "one that does not serve is left out for 5 s, or longer when it fails again "      \
-                "(5 min at the most)."                                                             \
+                "one that does not serve is left out for 5 s, or longer when it hangs or fails "   \
+                "again (5 min at the most)."                                                           \
     }
 
 typedef enum er_http_framing {

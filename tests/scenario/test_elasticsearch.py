@@ -411,7 +411,8 @@ TARGETS = {"data-stream": {"dataStream": "logs-k8s.events-default", "layout": "e
            "alias": {"alias": "k8s-events", "lifecycle": {"rolloverAge": "90m", "deleteAfter": "36h"}},
            "dated": {"index": "k8s-events-{yyyy.MM.dd}", "lifecycle": {"deleteAfter": "168h"}},
            "plain": {"index": "k8s-events"}}
-NAMES = {"data-stream": "eventrouter-logs-k8s.events-default"}
+NAMES = {"data-stream": "eventrouter-logs-k8s.events-default-stream", "alias": "eventrouter-k8s-events-alias",
+         "plain": "eventrouter-k8s-events-index"}
 PRODUCTS = {"elasticsearch": (ELASTICSEARCH, "/_ilm/policy/"),
             "opensearch": (OPENSEARCH, "/_plugins/_ism/policies/")}
 
@@ -460,13 +461,13 @@ def test_no_policies_there(fake, router, elastic, to):
     assert r.stop() == 0
     lines = r.logged("the server has no policies for indices, lifecycle is left out")
     assert [(line["product"], line["version"]) for line in lines] == [("OpenSearch", "2.19.3")]
-    template = server.stored["/_index_template/eventrouter-k8s-events"]["template"]
+    template = server.stored["/_index_template/eventrouter-k8s-events-alias"]["template"]
     assert "settings" not in template
 
 
 def test_a_template_that_another_router_made_meanwhile(fake, router, elastic, to):
     server = elastic(OPENSEARCH)
-    template = "/_index_template/eventrouter-k8s"
+    template = "/_index_template/eventrouter-k8s-index"
     real = server.answer
 
     def answer(method, path, body):
@@ -482,11 +483,41 @@ def test_a_template_that_another_router_made_meanwhile(fake, router, elastic, to
     assert server.stored[template] == {"theirs": True}
 
 
+@pytest.mark.parametrize("patterns, is_ours", [
+    (["k8s"], True), (["other", "k8s"], True), (["k8s-*"], False), ([], False)])
+def test_a_template_of_that_name_for_others(fake, router, elastic, to, patterns, is_ours):
+    """It is left as it is, and said when it does not name our indices."""
+    server = elastic(OPENSEARCH)
+    server.answers["GET", "/_index_template/eventrouter-k8s-index"] = (200, {"index_templates": [
+        {"name": "eventrouter-k8s-index", "index_template": {"index_patterns": patterns}}]})
+    fake.script("burst 5")
+    r = router(sinks={"es": to(server, setup=True)})
+    server.wait(5)
+    assert r.stop() == 0
+    said = r.logged("the index template is there already, but not for our indices; it is left as it is")
+    assert [(line["name"], line["indices"]) for line in said] == [("eventrouter-k8s-index", "k8s")] * (
+        not is_ours)
+    assert server.stored == {}
+
+
+def test_all_kinds_of_targets_beside_each_other(fake, router, elastic, to):
+    """Templates and policies of one name each, none in place of another's."""
+    server = elastic(ELASTICSEARCH)
+    fake.script("burst 5")
+    r = router(sinks={name: to(server, setup=True, **{**target, **({"dataStream": "k8s-events"} if
+                                                                   "dataStream" in target else {})})
+                      for name, target in TARGETS.items()})
+    server.wait(10)  # three of them have the same index here
+    assert r.stop() == 0
+    assert {path for path in server.stored if path.startswith("/_index_template/")} == {
+        f"/_index_template/eventrouter-k8s-events{end}" for end in ("", "-alias", "-index", "-stream")}
+
+
 @pytest.mark.parametrize("method, path, what", [
-    ("GET", "/_ilm/policy/eventrouter-k8s-events", "read the ILM policy"),
-    ("PUT", "/_ilm/policy/eventrouter-k8s-events", "create the ILM policy"),
-    ("GET", "/_index_template/eventrouter-k8s-events", "read the index template"),
-    ("PUT", "/_index_template/eventrouter-k8s-events", "create the index template"),
+    ("GET", "/_ilm/policy/eventrouter-k8s-events-alias", "read the ILM policy"),
+    ("PUT", "/_ilm/policy/eventrouter-k8s-events-alias", "create the ILM policy"),
+    ("GET", "/_index_template/eventrouter-k8s-events-alias", "read the index template"),
+    ("PUT", "/_index_template/eventrouter-k8s-events-alias", "create the index template"),
     ("GET", "/_alias/k8s-events", "read the alias"),
     ("PUT", "/k8s-events-000001", "create the first index of the alias"),
 ])
@@ -512,14 +543,14 @@ def test_setup_without_the_privilege(fake, router, elastic, to, method, path, wh
 
 def test_setup_waits_for_a_server_that_comes_later(fake, router, elastic, to):
     server = elastic(OPENSEARCH)
-    server.answers["GET", "/_index_template/eventrouter-k8s"] = (503, {})
+    server.answers["GET", "/_index_template/eventrouter-k8s-index"] = (503, {})
     fake.script("burst 5")
     r = router(sinks={"es": to(server, setup=True)})
     r.wait_log("the sink is unavailable, records are kept and tried again")
     with server.changed:
         server.answers.clear()
     server.wait(5)
-    assert "/_index_template/eventrouter-k8s" in server.stored
+    assert "/_index_template/eventrouter-k8s-index" in server.stored
 
 
 # ---- documents ----

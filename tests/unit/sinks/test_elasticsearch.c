@@ -85,7 +85,7 @@ static void expect_target(const char *index, const char *time, const char *targe
 
 static void test_the_date_is_the_records(void **state) {
     (void)state;
-    expect_target("k8s", "2026-01-02T03:04:05Z", "k8s", "eventrouter-k8s");
+    expect_target("k8s", "2026-01-02T03:04:05Z", "k8s", "eventrouter-k8s-index");
     expect_target("k8s-{yyyy.MM.dd}", "2025-12-31T23:59:59.999999Z", "k8s-2025.12.31",
                   "eventrouter-k8s");
     expect_target("k8s-{yyyy.MM.dd}", "2026-01-01T00:59:59+01:00", "k8s-2025.12.31",

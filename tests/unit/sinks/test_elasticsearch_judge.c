@@ -144,6 +144,7 @@ static const row rows[] = {
      .blocked = 1},
     DENIED(ERROR("403", "security_exception"), "403 security_exception: it is so" CREATE_DOC),
     DENIED(ITEM("401"), "401" CREATE_DOC),
+    DENIED(ERROR("404", "a_b"), "404 a_b: it is so; put the target right"),
     DENIED(ERROR("404", "index_not_found_exception"),
            "404 index_not_found_exception: it is so" CREATE_INDEX),
     DENIED(

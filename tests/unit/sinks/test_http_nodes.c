@@ -24,7 +24,7 @@ static void expect_next(setting *s, const char *url) {
 
 static bool goes_down(setting *s) {
     er_err err = {.msg = "it does not answer"};
-    return er_http_nodes_failed(&s->nodes, "es", "http://x/", &err);
+    return er_http_nodes_failed(&s->nodes, "es", "http://x/", 20, &err);
 }
 
 static void test_in_turn(void **state) {
@@ -60,6 +60,20 @@ static void test_one_that_fails_rests(void **state) {
 static void expect_rest(const er_http_node *node, int64_t ms) {
     int64_t left = er_deadline_left_ms(node->rest);
     assert_in_range(left, ms - 1000, ms);
+}
+
+/* Otherwise most of the time would be spent waiting for it. */
+static void test_one_that_hangs_rests_longer(void **state) {
+    (void)state;
+    static const int64_t all[][2] = {{1000, 5000}, {2000, 10000}, {30000, 150000}, {100000, 300000}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        setting s;
+        setting_init(&s, 1);
+        expect_next(&s, "http://a");
+        assert_true(er_http_nodes_failed(&s.nodes, "es", "http://x/", all[i][0], NULL));
+        expect_rest(&s.nodes.v[0], all[i][1]);
+        er_http_nodes_fini(&s.nodes);
+    }
 }
 
 static void test_rests_grow_until_it_works(void **state) {
@@ -115,6 +129,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_turn),
         cmocka_unit_test(test_one_that_fails_rests),
+        cmocka_unit_test(test_one_that_hangs_rests_longer),
         cmocka_unit_test(test_rests_grow_until_it_works),
         cmocka_unit_test(test_a_single_one_has_no_rest),
         cmocka_unit_test(test_secrets_are_named),
