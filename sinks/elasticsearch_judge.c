@@ -137,11 +137,15 @@ static char *describe(int64_t status, const er_json *error) {
     er_buf_putf(&text, "%lld", (long long)status);
     put_reason(" ", er_json_get_str(error, "type"), reason, &text);
     put_reason("", (er_str){0}, cause, &text);
-    if (index.n > 0 && memmem(text.p, text.len, index.p, index.n) == NULL) {
-        er_buf_puts(&text, " [");
-        put_line(index, REASON_MAX, &text);
-        er_buf_putc(&text, ']');
+    er_buf name;
+    er_buf_init(&name, REASON_MAX + 3);
+    er_buf_puts(&name, " [");
+    put_line(index, REASON_MAX, &name);
+    er_buf_putc(&name, ']');
+    if (index.n > 0 && !has(er_buf_str(&text), er_buf_cstr(&name))) {
+        er_buf_put_str(&text, er_buf_str(&name));
     }
+    er_buf_fini(&name);
     char *owned = er_dup(er_buf_cstr(&text));
     er_buf_fini(&text);
     return owned;
@@ -329,6 +333,7 @@ static const char *advice(const result *r) {
            : strstr(r->text, "index_not_found") != NULL
                ? "create it, or let it be created (action.auto_create_index, privilege "
                  "auto_configure)"
+           : strstr(r->text, "index_closed") != NULL ? "open the index"
            : strncmp(r->text, "401", 3) == 0 || strncmp(r->text, "403", 3) == 0
                ? "check the privileges of auth: create_doc on the target"
                : TARGET_RIGHT;

@@ -195,6 +195,66 @@ def test_an_index_that_must_not_be_created(server, fake, start):
     assert delivered(router) == (10, 0)
 
 
+def test_a_closed_index(server, fake, start):
+    server.ask("PUT", "/clo", {})
+    server.ask("POST", "/clo/_close")
+    fake.script("burst 10")
+    router = start(server, index="clo")
+    line = wait_log(router, "the sink denies us, records are kept and tried slowly")
+    assert line["error"] == "400 index_closed_exception: closed [clo]; open the index"
+    server.ask("POST", "/clo/_open")
+    server.wait_count("clo", 10)
+    assert delivered(router) == (10, 0)
+
+
+def test_a_cluster_that_is_read_only(server, fake, start):
+    """403 for the whole request; no privilege of ours is missing."""
+    server.ask("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": True}})
+    try:
+        fake.script("burst 10")
+        router = start(server, index="readonly")
+        line = wait_log(router, "the sink denies us, records are kept and tried slowly")
+        assert line["error"].endswith("; lift the block of the cluster"), line
+    finally:
+        server.ask("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.read_only": None}})
+    server.wait_count("readonly", 10)
+    assert delivered(router) == (10, 0)
+
+
+def test_an_index_without_a_primary_shard(server, fake, start):
+    """The server waits for one longer than we do for an answer, unless told: the others' records count."""
+    away = {"index.routing.allocation.include.x": "y"}
+    server.ask("PUT", "/red-2026.01.02?wait_for_active_shards=0&timeout=1s", {"settings": away})
+    fake.script("burst 10 prefix a\nburst 10 prefix b lastTimestamp=2026-01-05T00:00:00Z")
+    router = start(server, index="red-{yyyy.MM.dd}", timeout={"request": "6s"})
+    line = wait_log(router, "the sink is unavailable, records are kept and tried again")
+    assert line["error"].startswith("10 of 20 records were not taken: 503 unavailable_shards_exception: "
+                                    "[red-2026.01.02][0] primary shard is not active"), line
+    assert router.metric("sink_delivered_total") == 10
+    server.ask("PUT", "/red-2026.01.02/_settings", {name: None for name in away})
+    server.wait_count("red-*", 20)
+    assert delivered(router) == (20, 0)
+
+
+def test_a_cluster_that_allows_no_index_in_the_body(installed, fake, start, tmp_path):
+    """rest.action.multi.allow_explicit_index refuses all requests with 400: no record is to blame."""
+    (tmp_path / "server").mkdir()
+    strict = opensearch.OpenSearch(tmp_path / "server",
+                                   **{"rest.action.multi.allow_explicit_index": "false"})
+    try:
+        fake.script("burst 10")
+        router = start(strict, index="explicit")
+        line = wait_log(router, "the sink denies us, records are kept and tried slowly")
+        assert line["error"].endswith("; set rest.action.multi.allow_explicit_index of the cluster to true")
+        strict.kill()
+        del strict.settings["rest.action.multi.allow_explicit_index"]
+        strict.start()
+        strict.wait_count("explicit", 10)
+        assert delivered(router) == (10, 0)
+    finally:
+        strict.kill()
+
+
 def test_limits_of_the_whole_request(installed, fake, start, tmp_path):
     """Indexing pressure refuses whole requests (429); a longer body than the server takes is 413."""
     (tmp_path / "server").mkdir()

@@ -152,10 +152,13 @@ static const row rows[] = {
         "404 index_not_found_exception: no [require_alias]; create the alias with a write index, "
         "or set setup: true"),
     DENIED(ERROR("400", "index_closed_exception"),
-           "400 index_closed_exception: it is so; put the target right"),
+           "400 index_closed_exception: it is so; open the index"),
     DENIED("{\"create\":{\"status\":400,\"error\":{\"type\":\"index_closed_exception\",\"reason\":"
-           "\"closed\",\"index\":\"k8s-1\"}}}",
-           "400 index_closed_exception: closed [k8s-1]; put the target right"),
+           "\"closed\",\"index\":\"clo\"}}}",
+           "400 index_closed_exception: closed [clo]; open the index"),
+    DENIED("{\"create\":{\"status\":400,\"error\":{\"type\":\"index_closed_exception\",\"reason\":"
+           "\"it, [clo], is closed\",\"index\":\"clo\"}}}",
+           "400 index_closed_exception: it, [clo], is closed; open the index"),
     DENIED(ERROR("400", "routing_missing_exception"),
            "400 routing_missing_exception: it is so; put the target right"),
     DENIED(ERROR("400", "invalid_index_name_exception"),
