@@ -103,6 +103,21 @@ static bool is_foreign(const answer *a, const er_http_response *res) {
     return a->root != NULL ? er_json_get_str(a->error, "status").n == 0 : !er_str_starts(body, "{");
 }
 
+/* What arrived is no JSON, and what is sent always is: a proxy cut it, or took Content-Encoding
+ * away. */
+static bool is_garbled(const answer *a, const er_http_response *res) {
+    static const char *const texts[] = {"Invalid JSON payload received. Unexpected",
+                                        "Invalid JSON payload received. Closing quote expected",
+                                        "Invalid JSON payload received. Expected"};
+    er_str message = er_json_get_str(a->error, "message");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (res->status == 400 && er_str_starts(message, texts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 er_http_action er_log_action(const er_http_response *res, er_http_action action) {
     if (res->status < 400 || res->status == 401) {
         return action;
@@ -115,6 +130,8 @@ er_http_action er_log_action(const er_http_response *res, er_http_action action)
     } else if (res->status == 400 &&
                holds(er_json_get_str(a.error, "message"), "payload size exceeds")) {
         action = ER_HTTP_SPLIT;
+    } else if (is_garbled(&a, res)) {
+        action = ER_HTTP_DENIED;
     } else if (res->status == 400 && er_str_eqc(name, "FAILED_PRECONDITION")) {
         action = ER_HTTP_DENIED; /* of the project, not of the entries */
     } else if (action == ER_HTTP_REFUSED && is_foreign(&a, res)) {
@@ -138,7 +155,10 @@ void er_log_say(const er_http_response *res, er_buf *out) {
     er_buf_puts(out, message.n > 0 ? ": " : "");
     put_line(message, out);
     bool is_refused = er_http_action_of(NULL, 0, res->status) == ER_HTTP_REFUSED;
-    er_buf_puts(out, is_refused && is_foreign(&a, res) ? FOREIGN : "");
+    er_buf_puts(out, is_refused && is_foreign(&a, res) ? FOREIGN
+                     : is_garbled(&a, res)
+                         ? "; the request was changed on its way: check url and compression"
+                         : "");
     answer_fini(&a);
 }
 

@@ -85,8 +85,11 @@ static er_status read_service_account(const er_json *root, er_google_credentials
     status = status == ER_OK ? take_text(root, "private_key_id", &out->key_id, err) : status;
     status =
         status == ER_OK ? take_url(root, "token_uri", TOKEN_URL, &out->token_url, err) : status;
-    return status == ER_OK ? read_key(er_json_get_str(root, "private_key"), &out->key, err)
-                           : status;
+    er_str key = er_json_get_str(root, "private_key");
+    if (status == ER_OK && key.n == 0) {
+        status = er_err_set(err, ER_E_CONFIG, "it has no private_key");
+    }
+    return status == ER_OK ? read_key(key, &out->key, err) : status;
 }
 
 /* ---- external_account ---- */

@@ -143,7 +143,7 @@ def test_every_kind_of_record_is_accepted(google):
     assert {entry["resource"]["type"] for entry in entries} == {"k8s_pod", "k8s_node", "k8s_cluster"}
 
 
-LIFE = """put web.1 object={"kind":"Node","name":"n1"} namespace=default
+LIFE = """put web.1 kind=Node object=n1 namespace=default
 put web.2 message="\\u0000 \\ud83d\\ude00 é" reason=-
 put web.3 lastTimestamp=2399-01-01T00:00:00Z
 put deployments/web
@@ -170,6 +170,9 @@ def test_records_of_a_running_router(fake, google, start):
     assert set(google.statuses()) == {200}
     entries = google.state()["entries"]
     assert {entry["labels"]["team"] for entry in entries} == {"blue"}
+    assert [entry["resource"]["labels"]["node_name"] for entry in entries
+            if entry["resource"]["type"] == "k8s_node"] == ["n1"]
+    assert {entry["resource"]["type"] for entry in entries} == {"k8s_pod", "k8s_node", "k8s_cluster"}
     for entry in entries:
         assert entry["insertId"] == entry["jsonPayload"]["id"]
         assert entry["severity"] == entry["jsonPayload"]["severity"]

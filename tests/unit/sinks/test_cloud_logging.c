@@ -517,6 +517,16 @@ static void test_whole_answers(void **state) {
          "400 Bad Request from @: INVALID_ARGUMENT: Request payload size exceeds the limit: "
          "10485760 bytes."},
         {"413 X\n", ER_E_SPLIT, "...", "413 Content Too Large from @"},
+        /* no entry is to blame for what is no JSON */
+        {PLAIN("400 Bad Request", "400", "INVALID_ARGUMENT",
+               "Invalid JSON payload received. Unexpected token."),
+         ER_E_DENIED, "...",
+         "400 Bad Request from @: INVALID_ARGUMENT: Invalid JSON payload received. Unexpected "
+         "token.; the request was changed on its way: check url and compression"},
+        {PLAIN("400 Bad Request", "400", "INVALID_ARGUMENT",
+               "Invalid JSON payload received. Unknown name"),
+         ER_E_SPLIT, "...",
+         "400 Bad Request from @: INVALID_ARGUMENT: Invalid JSON payload received. Unknown name"},
         /* what has not the service's own words is no proof against an entry */
         {"400 Bad Request\n", ER_E_DENIED, "...",
          "400 Bad Request from @; not an answer of Cloud Logging: check url"},
