@@ -175,5 +175,14 @@ er_status er_http_sink_check(const void *config, er_err *err) {
         return er_err_set(err, ER_E_CONFIG, "has %s in both auth and headers; remove one of them",
                           name);
     }
+    for (size_t i = 0; i <= c->more_urls.n && er_str_ieqc(er_str_of(name), "Authorization"); i++) {
+        const er_secret_ref *url = url_at(c, i);
+        if (url->kind == ER_SECRET_LITERAL && er_url_has_user(er_str_of(url->text))) {
+            return er_err_set(err, ER_E_CONFIG,
+                              "has a user in %s, and auth as well, which would be used alone; remove "
+                              "one of them",
+                              i == 0 ? "url" : "one of moreUrls");
+        }
+    }
     return ER_OK;
 }

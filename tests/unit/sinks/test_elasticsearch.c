@@ -153,6 +153,11 @@ static void test_settings_that_do_not_fit(void **state) {
     expect_problem("{url: \"http://h\", alias: a, setup: true, lifecycle: {deleteAfter: 24h}}\n",
                    "has lifecycle without rolloverAge and rolloverSize; without one of them "
                    "everything stays in one index, which is never deleted");
+    expect_problem("{url: \"http://u:p@h\", index: a}\n", NULL);
+    expect_problem("{url: \"http://h\", moreUrls: [\"http://u:p@i\"], index: a, auth: {apiKey: "
+                   "{value: {env: E}}}}\n",
+                   "has a user in one of moreUrls, and auth as well, which would be used alone; "
+                   "remove one of them");
     expect_problem("{url: \"http://h\", index: \"{yyyy}\", setup: true}\n",
                    "has an index that begins with a date; setup needs a name before it, such as "
                    "k8s-events-{yyyy}");
