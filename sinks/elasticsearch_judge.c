@@ -340,7 +340,7 @@ static const char *advice(const result *r) {
 }
 
 static void deny(const er_elastic_judge *judge, er_batch *batch, size_t i, const result *r) {
-    char text[TYPE_MAX + REASON_MAX + 256];
+    char text[TYPE_MAX + 3 * REASON_MAX + 256];
     (void)snprintf(text, sizeof text, "%s; %s", r->text, advice(r));
     bool is_one = judge->sets_aside && r->kind != KIND_DENIED;
     er_batch_judge(batch, i, is_one ? ER_VERDICT_ASIDE : ER_VERDICT_RETRY, ER_REASON_NONE, text);

@@ -217,9 +217,9 @@ er_status er_http_sink_preview(void *self, const er_batch *batch, er_buf *out, e
         }
     }
     const char *header = er_auth_header(&sink->auth_settings);
-    if (header == NULL && er_url_has_user(er_str_of(req.url)) &&
+    if (er_url_has_user(er_str_of(req.url)) && !er_str_ieqc(er_str_of(header), "Authorization") &&
         !er_http_sink_has_header(sink->config, "Authorization")) { /* libcurl makes it */
-        header = "Authorization";
+        er_http_request_header(&req, "Authorization", ER_STR("***"));
     }
     if (header != NULL) { /* er_auth_apply might have to ask for a token */
         er_http_request_header(&req, header, ER_STR("***"));

@@ -202,7 +202,7 @@ def test_secrets_that_are_not_here(tmp_path):
     config = write(tmp_path / "c.yaml", {"cluster": "test", "sinks": {
         "a": {"type": "webhook", "url": "https://user:pw@host.example/a?token=x",
               "headers": {"X-Key": {"file": "/nowhere/key"}},
-              "tls": {"caFile": "/nowhere/ca.pem"}, "auth": {"bearer": {"env": "ER_NOT_SET"}}},
+              "tls": {"caFile": "/nowhere/ca.pem"}, "auth": {"apiKey": {"value": {"env": "ER_NOT_SET"}}}},
         "b": {"type": "webhook", "url": {"file": "/nowhere/url"}}}})
     done = subprocess.run([BIN / "eventrouter", "explain", "-c", config, "--payload"],
                           input=RECORDS.split("\n")[0], capture_output=True, text=True,
@@ -210,10 +210,11 @@ def test_secrets_that_are_not_here(tmp_path):
     assert done.returncode == 0
     assert [line.split(": ", 1)[1] for line in done.stderr.splitlines() if line.startswith(str(config))] == [
         "warning: sinks.a.headers.X-Key: cannot open /nowhere/key: No such file or directory",
-        "warning: sinks.a.auth.bearer: environment variable ER_NOT_SET is not set",
+        "warning: sinks.a.auth.apiKey.value: environment variable ER_NOT_SET is not set",
         "warning: sinks.b.url: cannot open /nowhere/url: No such file or directory"]
     assert "      POST https://***@host.example/a?***\n" in done.stdout
-    assert "      X-Key: ***\n" in done.stdout and "      Authorization: ***\n" in done.stdout
+    for header in ("X-Key", "Authorization", "X-API-Key"):
+        assert f"      {header}: ***\n" in done.stdout
     assert "      POST ***\n" in done.stdout
     assert done.stdout.count("\n      {\"schema\":") == 2
     # without --payload nobody looks for them
