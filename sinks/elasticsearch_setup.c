@@ -210,8 +210,7 @@ static void look_at_template(setup *s) {
     er_buf_init(&ours, 2048);
     er_elastic_put_pattern(s->config, &ours);
     const er_json *list = NULL;
-    if (s->res.body.len > 0 &&
-        er_json_parse(&doc, s->res.body.p, s->res.body.len, NULL) == ER_OK) {
+    if (s->res.body.len > 0 && er_json_parse(&doc, s->res.body.p, s->res.body.len, NULL) == ER_OK) {
         const er_json *found = er_json_get(doc.root, "index_templates");
         found = er_json_is_array(found) ? er_json_first(found) : NULL;
         list = er_json_path(found, "index_template", "index_patterns");

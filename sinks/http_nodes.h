@@ -14,7 +14,7 @@
 
 typedef struct er_http_node {
     er_secret *url;
-    bool has_warned; /* that its URL is not encrypted */
+    bool has_warned;   /* that its URL is not encrypted */
     bool is_literal;   /* its path may be shown */
     unsigned failures; /* in a row */
     er_deadline rest;  /* until then */
@@ -34,8 +34,8 @@ void er_http_nodes_fini(er_http_nodes *nodes);
 er_http_node *er_http_nodes_next(er_http_nodes *nodes);
 /* The one in use did not answer, or said that it cannot: it rests, which is logged the first time
  * when there are others; url as it may be shown; took_ms: how long that took, since one that hangs
- * costs the others' time and rests the longer. True: another one does not rest and could be asked at
- * once. */
+ * costs the others' time and rests the longer. True: another one does not rest and could be asked
+ * at once. */
 bool er_http_nodes_failed(er_http_nodes *nodes, const char *sink, const char *url, int64_t took_ms,
                           const er_err *err);
 /* The one in use has answered; logged when it had not before. */

@@ -10,7 +10,8 @@
 const char *er_http_status_phrase(long status);
 
 /* Appends what the operator should do about an answer that means DENIED, in words that name the
- * setting ("check sinks.hook.auth"). was_packed: the body was compressed, which may be the reason. */
+ * setting ("check sinks.hook.auth"). was_packed: the body was compressed, which may be the reason.
+ */
 void er_http_put_advice(long status, const char *sink, bool was_packed, er_buf *out);
 
 #endif

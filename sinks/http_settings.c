@@ -144,15 +144,17 @@ static bool has_credentials(const er_http_sink_config *config, er_str url) {
 
 er_status er_http_check_read_url(http_sink *sink, er_http_node *node, er_str url, er_err *err) {
     static const char scheme[] = "http:";
-    bool is_plain = url.n >= sizeof scheme - 1 && strncasecmp(url.p, scheme, sizeof scheme - 1) == 0;
+    bool is_plain =
+        url.n >= sizeof scheme - 1 && strncasecmp(url.p, scheme, sizeof scheme - 1) == 0;
     if (node->is_literal || !is_plain) {
         return ER_OK;
     }
     if (sink->config->tls.pos.line > 0) {
-        return er_err_set(err, ER_E_DENIED,
-                          "sinks.%s has tls, but the URL that was read begins with http://, so that "
-                          "nothing is encrypted; write https://, or remove tls",
-                          sink->env.name);
+        return er_err_set(
+            err, ER_E_DENIED,
+            "sinks.%s has tls, but the URL that was read begins with http://, so that "
+            "nothing is encrypted; write https://, or remove tls",
+            sink->env.name);
     }
     if (!node->has_warned && er_url_is_clear(url) && has_credentials(sink->config, url)) {
         node->has_warned = true;
@@ -178,10 +180,11 @@ er_status er_http_sink_check(const void *config, er_err *err) {
     for (size_t i = 0; i <= c->more_urls.n && er_str_ieqc(er_str_of(name), "Authorization"); i++) {
         const er_secret_ref *url = url_at(c, i);
         if (url->kind == ER_SECRET_LITERAL && er_url_has_user(er_str_of(url->text))) {
-            return er_err_set(err, ER_E_CONFIG,
-                              "has a user in %s, and auth as well, which would be used alone; remove "
-                              "one of them",
-                              i == 0 ? "url" : "one of moreUrls");
+            return er_err_set(
+                err, ER_E_CONFIG,
+                "has a user in %s, and auth as well, which would be used alone; remove "
+                "one of them",
+                i == 0 ? "url" : "one of moreUrls");
         }
     }
     return ER_OK;

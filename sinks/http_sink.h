@@ -93,7 +93,7 @@ bool er_http_sink_has_header(const er_http_sink_config *config, const char *name
         .offset = offsetof(er_http_sink_config, more_urls),                                        \
         .help = "Further addresses of the same service. Requests go to url and these in turn; "    \
                 "one that does not serve is left out for 5 s, or longer when it hangs or fails "   \
-                "again (5 min at the most)."                                                           \
+                "again (5 min at the most)."                                                       \
     }
 
 typedef enum er_http_framing {

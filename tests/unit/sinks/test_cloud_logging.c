@@ -447,9 +447,31 @@ static void expect_answers(const row *rows, size_t n, size_t records) {
 }
 
 #define FORBIDDEN(reason_)                                                                         \
-    "403 X\n{\"error\":{\"code\":403,\"status\":\"PERMISSION_DENIED\",\"message\":\"no\","                \
-    "\"details\":[{},{\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"" reason_   \
-    "\"}]}}"
+    "403 X\n{\"error\":{\"code\":403,\"status\":\"PERMISSION_DENIED\",\"message\":\"no\","         \
+    "\"details\":[{},{\"@type\":\"type.googleapis.com/"                                            \
+    "google.rpc.ErrorInfo\",\"reason\":\"" reason_ "\"}]}}"
+
+/* The service says which right is missing. */
+static void test_what_is_forbidden(void **state) {
+    (void)state;
+    static const row rows[] = {
+        {FORBIDDEN("SERVICE_DISABLED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; enable the Cloud Logging API in the "
+         "project"},
+        {FORBIDDEN("BILLING_DISABLED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; enable billing for the project"},
+        {FORBIDDEN("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; the token lacks the scope logging.write: "
+         "widen the access scopes of the node, or give the pod an account of its own"},
+        {FORBIDDEN("SECURITY_POLICY_VIOLATED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; a perimeter of VPC Service Controls is in "
+         "the way"},
+        {FORBIDDEN("IAM_PERMISSION_DENIED"), ER_E_DENIED, "...",
+         "403 Forbidden from @: PERMISSION_DENIED: no; the account needs roles/logging.logWriter "
+         "in project p-1"},
+    };
+    expect_answers(rows, sizeof rows / sizeof rows[0], 3);
+}
 
 static void test_whole_answers(void **state) {
     (void)state;
@@ -482,20 +504,6 @@ static void test_whole_answers(void **state) {
          "project p-1"},
         {PLAIN("404 Not Found", "404", "NOT_FOUND", "no"), ER_E_DENIED, "...",
          "404 Not Found from @: NOT_FOUND: no; check sinks.hook.project and url"},
-        {FORBIDDEN("SERVICE_DISABLED"), ER_E_DENIED, "...",
-         "403 Forbidden from @: PERMISSION_DENIED: no; enable the Cloud Logging API in the "
-         "project"},
-        {FORBIDDEN("BILLING_DISABLED"), ER_E_DENIED, "...",
-         "403 Forbidden from @: PERMISSION_DENIED: no; enable billing for the project"},
-        {FORBIDDEN("ACCESS_TOKEN_SCOPE_INSUFFICIENT"), ER_E_DENIED, "...",
-         "403 Forbidden from @: PERMISSION_DENIED: no; the token lacks the scope logging.write: "
-         "widen the access scopes of the node, or give the pod an account of its own"},
-        {FORBIDDEN("SECURITY_POLICY_VIOLATED"), ER_E_DENIED, "...",
-         "403 Forbidden from @: PERMISSION_DENIED: no; a perimeter of VPC Service Controls is in "
-         "the way"},
-        {FORBIDDEN("IAM_PERMISSION_DENIED"), ER_E_DENIED, "...",
-         "403 Forbidden from @: PERMISSION_DENIED: no; the account needs roles/logging.logWriter "
-         "in project p-1"},
         {"403 Forbidden\n<html>no</html>", ER_E_DENIED, "...",
          "403 Forbidden from @: <html>no</html>; not an answer of Cloud Logging: check url"},
         {"302 Found\n", ER_E_DENIED, "...",
@@ -635,12 +643,13 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_request),      cmocka_unit_test(test_the_url),
-        cmocka_unit_test(test_looked_up),        cmocka_unit_test(test_looked_up_in_the_end),
-        cmocka_unit_test(test_the_resource),     cmocka_unit_test(test_the_time),
-        cmocka_unit_test(test_the_size),         cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_whole_answers),    cmocka_unit_test(test_one_record),
-        cmocka_unit_test(test_answers_by_entry), cmocka_unit_test(test_a_cut_answer),
+        cmocka_unit_test(test_the_request),       cmocka_unit_test(test_the_url),
+        cmocka_unit_test(test_looked_up),         cmocka_unit_test(test_looked_up_in_the_end),
+        cmocka_unit_test(test_the_resource),      cmocka_unit_test(test_the_time),
+        cmocka_unit_test(test_the_size),          cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_what_is_forbidden), cmocka_unit_test(test_whole_answers),
+        cmocka_unit_test(test_one_record),        cmocka_unit_test(test_answers_by_entry),
+        cmocka_unit_test(test_a_cut_answer),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -356,8 +356,7 @@ typedef struct whole {
     const char *body;   /* NULL: none */
 } whole;
 
-#define ERROR_BODY(type_, reason_)                                                                 \
-    "{\"error\":{\"type\":\"" type_ "\",\"reason\":\"" reason_ "\"}}"
+#define ERROR_BODY(type_, reason_) "{\"error\":{\"type\":\"" type_ "\",\"reason\":\"" reason_ "\"}}"
 
 static const whole whole_answers[] = {
     {"429 X\r\n", ER_E_UNAVAILABLE, ER_VERDICT_NONE, ""},

@@ -98,9 +98,10 @@ static const row rows[] = {
              "400 illegal_argument_exception: a b c"),
     REJECTED(ERROR("400", "action_request_validation_exception"),
              "400 action_request_validation_exception: it is so"),
-    REJECTED("{\"create\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":"
-             "\"failed to parse\",\"caused_by\":{\"reason\":\"no field a\\nb\"}}}}",
-             "400 mapper_parsing_exception: failed to parse: no field a b"),
+    REJECTED(
+        "{\"create\":{\"status\":400,\"error\":{\"type\":\"mapper_parsing_exception\",\"reason\":"
+        "\"failed to parse\",\"caused_by\":{\"reason\":\"no field a\\nb\"}}}}",
+        "400 mapper_parsing_exception: failed to parse: no field a b"),
     REJECTED(ERROR("500", "fail_processor_exception"), "500 fail_processor_exception: it is so"),
     REJECTED(ITEM("400"), "400"),
     REJECTED(ITEM("422"), "422"),

@@ -65,7 +65,8 @@ static void expect_rest(const er_http_node *node, int64_t ms) {
 /* Otherwise most of the time would be spent waiting for it. */
 static void test_one_that_hangs_rests_longer(void **state) {
     (void)state;
-    static const int64_t all[][2] = {{1000, 5000}, {2000, 10000}, {30000, 150000}, {100000, 300000}};
+    static const int64_t all[][2] = {
+        {1000, 5000}, {2000, 10000}, {30000, 150000}, {100000, 300000}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         setting s;
         setting_init(&s, 1);
