@@ -333,7 +333,7 @@ def test_one_days_index_is_blocked(fake, router, elastic, to):
     assert line["error"] == "403 cluster_block_exception: no reason; lift the block of the index"
     server.wait(20)
     r.wait_metric(lambda n: n == 4, "sink_set_aside_records", sink="es")
-    assert r.metric("sink_delivered_total", sink="es") == 20
+    r.wait_metric(lambda n: n == 20, "sink_delivered_total", sink="es")
     assert r.metric("sink_state", sink="es", state="denied") == 1
     blocked.clear()
     server.wait(24)
