@@ -255,7 +255,7 @@ def test_statistics(fake, router, mock):
     r.wait_metric(lambda n: n == 1, "sink_kafka_brokers_up", sink="k")
     assert r.metric("sink_kafka_brokers", sink="k") == 1
     assert 0 < r.metric("sink_kafka_broker_rtt_seconds", sink="k") < LIMIT
-    assert r.metric("sink_kafka_queue_messages", sink="k") == 0
+    r.wait_metric(lambda n: n == 0, "sink_kafka_queue_messages", sink="k")
 
 
 def test_no_secret_is_logged(fake, router, mock, tmp_path):
