@@ -26,6 +26,7 @@ typedef enum kind {
     KIND_REJECT,
     KIND_TOO_LARGE,
     KIND_BLOCKED_FOR_NOW, /* the disk is full */
+    KIND_RED_INDEX,       /* it has no primary shard now; others may have */
     KIND_DENIED,
     KIND_DENIED_INDEX, /* this one; others may be open */
     KIND_DENIED_BLOCK, /* the same, by a block that was set */
@@ -102,6 +103,8 @@ static kind kind_of(int64_t status, er_str type, er_str reason) {
         return KIND_RETRY;
     case 500: /* the processor `fail` of a pipeline, whose purpose is to refuse */
         return er_str_eqc(type, "fail_processor_exception") ? KIND_REJECT : KIND_RETRY;
+    case 503:
+        return er_str_eqc(type, "unavailable_shards_exception") ? KIND_RED_INDEX : KIND_RETRY;
     default:
         return status >= 400 && status <= 499 ? KIND_REJECT : KIND_RETRY;
     }
@@ -364,6 +367,10 @@ static void apply(const er_elastic_judge *judge, er_batch *batch, size_t i, cons
     case KIND_DENIED_BLOCK:
         deny(judge, batch, i, r);
         break;
+    case KIND_RED_INDEX:
+        er_batch_judge(batch, i, judge->sets_aside ? ER_VERDICT_ASIDE : ER_VERDICT_RETRY,
+                       ER_REASON_NONE, r->text);
+        break;
     case KIND_RETRY:
     case KIND_BLOCKED_FOR_NOW:
         er_batch_judge(batch, i, ER_VERDICT_RETRY, ER_REASON_NONE, r->text);
@@ -410,10 +417,11 @@ static er_status conclude(const er_elastic_judge *judge, const summary *s, size_
 }
 
 static void add(const er_elastic_judge *judge, summary *s, const result *r) {
-    s->kinds[r->kind]++;
+    kind counted = r->kind == KIND_RED_INDEX && !judge->sets_aside ? KIND_RETRY : r->kind;
+    s->kinds[counted]++;
     bool stops = r->kind == KIND_DENIED || (!judge->sets_aside && r->kind > KIND_DENIED);
     s->denied = stops && s->denied == NULL ? r : s->denied;
-    const char **first = &s->texts[r->kind];
+    const char **first = &s->texts[counted];
     if (r->kind == KIND_REJECT && *first != NULL && strncmp(*first, r->text, 40) != 0) {
         s->rejections_differ = true;
     }

@@ -222,13 +222,15 @@ def test_a_cluster_that_is_read_only(server, fake, start):
 
 
 def test_an_index_without_a_primary_shard(server, fake, start):
-    """The server waits for one longer than we do for an answer, unless told: the others' records count."""
+    """The server waits for one longer than we do for an answer, unless told: the others' records count, and its
+    own wait for it aside."""
     away = {"index.routing.allocation.include.x": "y"}
     server.ask("PUT", "/red-2026.01.02?wait_for_active_shards=0&timeout=1s", {"settings": away})
     fake.script("burst 10 prefix a\nburst 10 prefix b lastTimestamp=2026-01-05T00:00:00Z")
     router = start(server, index="red-{yyyy.MM.dd}", timeout={"request": "6s"})
-    line = wait_log(router, "the sink is unavailable, records are kept and tried again")
-    assert line["error"].startswith("10 of 20 records were not taken: 503 unavailable_shards_exception: "
+    line = wait_log(router, "the sink refuses a target, its records are set aside and tried slowly")
+    assert line["target"] == "red-2026.01.02"
+    assert line["error"].startswith("503 unavailable_shards_exception: "
                                     "[red-2026.01.02][0] primary shard is not active"), line
     assert router.metric("sink_delivered_total") == 10
     server.ask("PUT", "/red-2026.01.02/_settings", {name: None for name in away})
