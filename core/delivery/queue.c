@@ -68,7 +68,6 @@ static void count_drop_locked(er_queue *q, er_reason reason, const er_record *re
 
 bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
     er_lock(&q->lock);
-    q->ledger.enqueued++;
     while (q->overflow == ER_OVERFLOW_DROP_OLDEST && !has_room_locked(q, rec)) {
         er_queue_entry oldest = pop_locked(q);
         count_drop_locked(q, ER_REASON_QUEUE_FULL, oldest.rec);
@@ -76,6 +75,7 @@ bool er_queue_offer(er_queue *q, er_record *rec, er_ack *ack) {
         forget(&oldest);
         er_lock(&q->lock);
     }
+    q->ledger.enqueued++; /* not before: the lock was left */
     bool is_taken = true;
     bool is_dropped = false;
     if (has_room_locked(q, rec)) {
