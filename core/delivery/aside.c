@@ -25,6 +25,7 @@ void er_aside_fini(er_aside *a) {
     for (size_t i = 0; i < a->targets_n; i++) {
         free_target(a->targets[i]);
     }
+    free(a->targets);
     *a = (er_aside){0};
 }
 
@@ -38,20 +39,29 @@ er_aside_target *er_aside_find(const er_aside *a, er_str name) {
 }
 
 er_aside_target *er_aside_new(er_aside *a, er_str name) {
-    if (a->targets_n == ER_ASIDE_TARGETS) {
-        return NULL;
+    if (a->targets_n == a->targets_cap) {
+        a->targets_cap = a->targets_cap == 0 ? 8 : a->targets_cap * 2;
+        a->targets = realloc(a->targets, a->targets_cap * sizeof(er_aside_target *));
+        ER_ASSERT(a->targets != NULL); /* bounded by what is in flight */
     }
     er_aside_target *target = er_xcalloc(1, sizeof *target);
     target->name = er_str_dup(name);
-    target->since_ns = er_mono_ns();
+    target->tried = UINT64_MAX;
     er_backoff_init(&target->backoff, a->retry_initial_ms, a->retry_max_ms);
-    er_aside_wait(target);
+    er_aside_shut(target);
     a->targets[a->targets_n++] = target;
     return target;
 }
 
-bool er_aside_has_room(const er_aside *a, const er_record *rec) {
-    return a->n == 0 || (a->n < a->n_max && a->bytes + rec->bytes <= a->bytes_max);
+void er_aside_shut(er_aside_target *target) {
+    target->is_open = false;
+    target->since_ns = er_mono_ns();
+    target->said_ns = 0;
+    er_aside_wait(target);
+}
+
+bool er_aside_is_over(const er_aside *a) {
+    return a->n > 1 && (a->n > a->n_max || a->bytes > a->bytes_max);
 }
 
 /* Makes room for one more behind the last. */
@@ -105,35 +115,33 @@ void er_aside_take(er_aside *a, er_aside_target *t, er_batch_slot *out) {
     a->bytes -= out->rec->bytes;
 }
 
-er_aside_target *er_aside_oldest(const er_aside *a) {
+void er_aside_take_newest(er_aside *a, er_aside_target *t, er_batch_slot *out) {
+    ER_ASSERT(t->n > 0);
+    *out = t->v[t->head + --t->n];
+    a->n--;
+    a->bytes -= out->rec->bytes;
+}
+
+er_aside_target *er_aside_oldest(const er_aside *a, bool is_open) {
     er_aside_target *oldest = NULL;
     for (size_t i = 0; i < a->targets_n; i++) {
         er_aside_target *t = a->targets[i];
-        bool is_older =
-            t->n > 0 && (oldest == NULL || t->v[t->head].seq < oldest->v[oldest->head].seq);
+        bool is_older = t->n > 0 && (t->is_open || !is_open) &&
+                        (oldest == NULL || t->v[t->head].seq < oldest->v[oldest->head].seq);
         oldest = is_older ? t : oldest;
     }
     return oldest;
 }
 
-er_aside_target *er_aside_open_one(const er_aside *a) {
-    for (size_t i = 0; i < a->targets_n; i++) {
-        if (a->targets[i]->is_open && a->targets[i]->n > 0) {
-            return a->targets[i];
-        }
-    }
-    return NULL;
-}
-
-static void forget(er_aside *a, size_t i) {
-    free_target(a->targets[i]);
-    a->targets[i] = a->targets[--a->targets_n];
+bool er_aside_may_go(const er_aside_target *t, uint64_t seq) {
+    return t->is_open && (t->n == 0 || seq < t->v[t->head].seq);
 }
 
 void er_aside_tidy(er_aside *a) {
     for (size_t i = a->targets_n; i-- > 0;) {
         if (a->targets[i]->is_open && a->targets[i]->n == 0) {
-            forget(a, i);
+            free_target(a->targets[i]);
+            a->targets[i] = a->targets[--a->targets_n];
         }
     }
 }
@@ -151,20 +159,7 @@ void er_aside_hurry(er_aside *a) {
 er_deadline er_aside_next(const er_aside *a) {
     er_deadline next = ER_DEADLINE_NEVER;
     for (size_t i = 0; i < a->targets_n; i++) {
-        next = er_deadline_min(next, a->targets[i]->next);
+        next = a->targets[i]->is_open ? next : er_deadline_min(next, a->targets[i]->next);
     }
     return next;
-}
-
-er_aside_target *er_aside_due(er_aside *a) {
-    for (size_t i = a->targets_n; i-- > 0;) {
-        if (!er_deadline_passed(a->targets[i]->next)) {
-            continue;
-        }
-        if (a->targets[i]->n > 0) {
-            return a->targets[i];
-        }
-        forget(a, i);
-    }
-    return NULL;
 }

@@ -5,7 +5,8 @@
  * order of the queue; now and then the oldest of them is tried. Once one was delivered, the target
  * is open: its records leave before those that came later, and it is forgotten with the last.
  *
- * Limits: ER_ASIDE_TARGETS targets, and the records and bytes given at the start.
+ * Limits: ER_ASIDE_TARGETS targets, half of the queue's records and of its bytes. What is in flight
+ * when they are met is set aside all the same: past them nothing is to be taken from the queue.
  * Threads: the worker's own. Ownership: slots are moved in and out. */
 #ifndef ER_DELIVERY_ASIDE_H
 #define ER_DELIVERY_ASIDE_H
@@ -23,11 +24,12 @@ typedef struct er_aside_target {
     int64_t since_ns, said_ns; /* er_mono_ns: refused, and told to people; said_ns 0: not yet */
     er_backoff backoff;
     er_deadline next; /* when one of its records is tried */
+    uint64_t tried;   /* the seq of the last that was; UINT64_MAX: none */
 } er_aside_target;
 
 typedef struct er_aside {
-    er_aside_target *targets[ER_ASIDE_TARGETS]; /* in no order */
-    size_t targets_n;
+    er_aside_target **targets; /* in no order */
+    size_t targets_n, targets_cap;
     size_t n, bytes; /* records, and their bytes */
     size_t n_max, bytes_max;
     int64_t retry_initial_ms, retry_max_ms;
@@ -38,17 +40,20 @@ void er_aside_fini(er_aside *a);
 
 /* NULL: none of that name. */
 er_aside_target *er_aside_find(const er_aside *a, er_str name);
-/* Makes it; NULL: there are too many. */
 er_aside_target *er_aside_new(er_aside *a, er_str name);
-bool er_aside_has_room(const er_aside *a, const er_record *rec);
+/* Refused again. */
+void er_aside_shut(er_aside_target *target);
+/* Past a limit; a single record, however large, is not. */
+bool er_aside_is_over(const er_aside *a);
 /* Moves the slot in and leaves it empty. What was encoded is given up. */
 void er_aside_put(er_aside *a, er_aside_target *target, er_batch_slot *slot);
-/* Moves the oldest one out. */
+/* Moves the oldest one out, or the newest. */
 void er_aside_take(er_aside *a, er_aside_target *target, er_batch_slot *out);
-/* The target with the oldest record; NULL: nothing is set aside. */
-er_aside_target *er_aside_oldest(const er_aside *a);
-/* An open target that has records; NULL: none. */
-er_aside_target *er_aside_open_one(const er_aside *a);
+void er_aside_take_newest(er_aside *a, er_aside_target *target, er_batch_slot *out);
+/* The target with the oldest record, of all or of those that are open; NULL: there is none. */
+er_aside_target *er_aside_oldest(const er_aside *a, bool is_open);
+/* Whether a record that came back may be delivered: the target is open, and has nothing older. */
+bool er_aside_may_go(const er_aside_target *target, uint64_t seq);
 /* Forgets targets that are open and have no record any more. */
 void er_aside_tidy(er_aside *a);
 
@@ -58,8 +63,5 @@ void er_aside_wait(er_aside_target *target);
 void er_aside_hurry(er_aside *a);
 /* When the next attempt is due; ER_DEADLINE_NEVER: none is. */
 er_deadline er_aside_next(const er_aside *a);
-/* A target whose attempt is due, with a record; NULL: none. One that is due without any is
- * forgotten: what became of its last record is not known, and the next will tell. */
-er_aside_target *er_aside_due(er_aside *a);
 
 #endif

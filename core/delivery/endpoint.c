@@ -13,9 +13,6 @@ static bool was_said_lately(int64_t said_ns) {
 }
 
 static void set_state(er_delivery *d, er_endpoint state) {
-    for (int i = 0; i < 3; i++) {
-        er_gauge_set(d->metrics.state[i], (er_endpoint)i == state ? 1 : 0);
-    }
     if (d->state == ER_ENDPOINT_OK) {
         d->away_ns = er_mono_ns();
     }
@@ -25,19 +22,13 @@ static void set_state(er_delivery *d, er_endpoint state) {
 void er_endpoint_works(er_delivery *d) {
     er_worker *w = &d->worker;
     er_backoff_reset(&w->backoff);
-    er_endpoint before = d->state;
-    /* Some of what it is asked for it still refuses. */
-    er_endpoint state = w->aside.targets_n > 0 ? ER_ENDPOINT_DENIED : ER_ENDPOINT_OK;
-    if (before == state) {
+    if (d->state == ER_ENDPOINT_OK) {
         return;
     }
     w->not_before = er_deadline_in(0); /* kept items got through: no need to wait */
-    set_state(d, state);
-    d->said_ns = 0;
-    if (before != ER_ENDPOINT_OK) {
-        ER_LOG(ER_LOG_INFO, "delivery", "the sink works again", ER_LS("sink", d->name),
-               ER_LI("awayMs", ms_since(d->away_ns)), ER_LI("setAside", w->aside.n));
-    }
+    set_state(d, ER_ENDPOINT_OK);
+    ER_LOG(ER_LOG_INFO, "delivery", "the sink works again", ER_LS("sink", d->name),
+           ER_LI("awayMs", ms_since(d->away_ns)), ER_LI("setAside", w->aside.n));
 }
 
 /* Once in a while, for those who were not there when it began. */
@@ -79,13 +70,18 @@ void er_endpoint_refuses(er_delivery *d, er_aside_target *target, const char *wh
     if (was_said_lately(target->said_ns)) {
         return;
     }
-    /* The target first: the log limits lines that are alike up to there. */
+    /* Both in the first field: the log limits lines that are alike up to there. */
+    er_buf place;
+    er_buf_init(&place, 1024);
+    er_buf_putf(&place, "%.400s/%.600s", d->name, target->name);
     ER_LOG(ER_LOG_WARNING, "delivery",
            target->said_ns == 0
                ? "the sink refuses a target, its records are set aside and tried slowly"
                : "the sink still refuses a target, its records are set aside",
-           ER_LS("target", target->name), ER_LS("sink", d->name), ER_LS("error", why),
+           ER_LS("place", er_buf_cstr(&place)), ER_LS("sink", d->name),
+           ER_LS("target", target->name), ER_LS("error", why),
            ER_LI("awayMs", ms_since(target->since_ns)), ER_LI("setAside", target->n));
+    er_buf_fini(&place);
     target->said_ns = er_mono_ns();
 }
 
@@ -96,4 +92,29 @@ void er_endpoint_takes(er_delivery *d, er_aside_target *target) {
                ER_LS("sink", d->name), ER_LS("target", target->name),
                ER_LI("awayMs", ms_since(target->since_ns)), ER_LI("setAside", target->n));
     }
+}
+
+static void say_stuck(er_delivery *d) {
+    const er_aside *a = &d->worker.aside;
+    const er_aside_target *oldest = er_aside_oldest(a, false);
+    ER_LOG(ER_LOG_WARNING, "delivery",
+           "no more can be set aside, the sink waits for its refused targets",
+           ER_LS("sink", d->name), ER_LI("setAside", a->n), ER_LI("targets", a->targets_n),
+           ER_LS("oldest", oldest == NULL ? "" : oldest->name));
+}
+
+void er_endpoint_show(er_delivery *d) {
+    er_worker *w = &d->worker;
+    bool is_refused = d->state == ER_ENDPOINT_OK && w->aside.targets_n > 0;
+    er_endpoint shown = is_refused ? ER_ENDPOINT_DENIED : d->state;
+    if (shown != d->shown) {
+        er_gauge_set(d->metrics.state[d->shown], 0);
+        er_gauge_set(d->metrics.state[shown], 1);
+        d->shown = shown;
+    }
+    bool is_stuck = er_cut_is_stuck(d);
+    if (is_stuck && !w->is_stuck) {
+        say_stuck(d);
+    }
+    w->is_stuck = is_stuck;
 }

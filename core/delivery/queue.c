@@ -174,10 +174,10 @@ void er_queue_wait(er_queue *q, er_deadline until) {
     er_unlock(&q->lock);
 }
 
-void er_queue_rest(er_queue *q, er_deadline until) {
+void er_queue_rest(er_queue *q, bool is_closing, er_deadline until) {
     er_lock(&q->lock);
     bool in_time = true;
-    while (!q->given_up && in_time) {
+    while (!q->given_up && (is_closing || !q->closed) && in_time) {
         in_time = er_cond_wait_until(&q->filled, &q->lock, until);
     }
     er_unlock(&q->lock);
@@ -211,11 +211,19 @@ bool er_queue_is_closed(er_queue *q) {
     return is_over;
 }
 
-bool er_queue_is_given_up(er_queue *q) {
+static bool look(er_queue *q, const bool *flag) {
     er_lock(&q->lock);
-    bool given_up = q->given_up;
+    bool is_set = *flag;
     er_unlock(&q->lock);
-    return given_up;
+    return is_set;
+}
+
+bool er_queue_is_closing(er_queue *q) {
+    return look(q, &q->closed);
+}
+
+bool er_queue_is_given_up(er_queue *q) {
+    return look(q, &q->given_up);
 }
 
 static void set_and_wake(er_queue *q, bool *flag) {

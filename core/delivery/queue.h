@@ -40,15 +40,16 @@ size_t er_queue_take(er_queue *q, er_queue_entry *out, size_t max);
 void er_queue_set_aside(er_queue *q, size_t n, size_t bytes);
 /* Waits until there is something to take, the queue is closed or given up, or until. */
 void er_queue_wait(er_queue *q, er_deadline until);
-/* Waits until given up, or until. */
-void er_queue_rest(er_queue *q, er_deadline until);
+/* Waits until given up, closed (unless the caller knows of that), or until. */
+void er_queue_rest(er_queue *q, bool is_closing, er_deadline until);
 /* Drops entries enqueued before this moment; returns when the oldest left was enqueued, INT64_MAX
  * when none is. */
 int64_t er_queue_expire(er_queue *q, int64_t before_ns);
 /* When the oldest entry was enqueued, INT64_MAX when none is there. */
 int64_t er_queue_oldest(er_queue *q);
 
-bool er_queue_is_closed(er_queue *q); /* closed, empty, and nobody waits for room */
+bool er_queue_is_closed(er_queue *q);  /* closed, empty, and nobody waits for room */
+bool er_queue_is_closing(er_queue *q); /* closed, and perhaps not empty yet */
 bool er_queue_is_given_up(er_queue *q);
 void er_queue_close(er_queue *q);
 void er_queue_give_up(er_queue *q);

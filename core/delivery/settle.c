@@ -51,43 +51,45 @@ er_aside_target *er_settle_target(er_delivery *d, const er_record *rec, er_str *
     return er_aside_find(&w->aside, *name);
 }
 
-bool er_settle_aside(er_delivery *d, er_batch_slot *slot, er_aside_target *target) {
+void er_settle_aside(er_delivery *d, er_batch_slot *slot, er_aside_target *target) {
     er_aside *a = &d->worker.aside;
-    while (!er_aside_has_room(a, slot->rec)) {
-        if (d->settings->queue.overflow == ER_OVERFLOW_BLOCK) {
-            return false;
-        }
-        if (d->settings->queue.overflow == ER_OVERFLOW_DROP_NEWEST) {
-            er_settle_drop(d, slot, ER_REASON_QUEUE_FULL);
-            return true;
-        }
-        er_batch_slot oldest;
-        er_aside_take(a, er_aside_oldest(a), &oldest);
-        er_settle_drop(d, &oldest, ER_REASON_QUEUE_FULL);
-    }
     er_aside_put(a, target, slot);
-    return true;
+    while (d->settings->queue.overflow != ER_OVERFLOW_BLOCK && er_aside_is_over(a)) {
+        er_batch_slot out;
+        if (d->settings->queue.overflow == ER_OVERFLOW_DROP_OLDEST) {
+            er_aside_take(a, er_aside_oldest(a, false), &out);
+        } else {
+            er_aside_take_newest(a, target, &out);
+        }
+        er_settle_drop(d, &out, ER_REASON_QUEUE_FULL);
+    }
 }
 
-/* The sink has just refused this record's target. False: it must be tried again, as nothing more
- * can be set aside. */
-static bool refuse(er_delivery *d, er_batch_slot *slot) {
+/* The sink has just refused this record's target. */
+static void refuse(er_delivery *d, er_batch_slot *slot) {
     er_str name;
     er_aside_target *target = er_settle_target(d, slot->rec, &name);
     if (target == NULL) {
         target = er_aside_new(&d->worker.aside, name);
     } else if (target->is_open) {
-        target->is_open = false;
-        er_aside_wait(target);
+        er_aside_shut(target);
     }
     char *why = slot->text;
     slot->text = NULL;
-    bool is_aside = target != NULL && er_settle_aside(d, slot, target);
-    if (is_aside) {
-        er_endpoint_refuses(d, target, why);
-    }
+    er_settle_aside(d, slot, target);
+    er_endpoint_refuses(d, target, why);
     free(why);
-    return is_aside;
+}
+
+/* What was tried of a target, and told nothing, is tried again as soon as something may be. */
+static bool put_back(er_delivery *d, er_batch_slot *slot) {
+    er_str name;
+    er_aside_target *target = er_settle_target(d, slot->rec, &name);
+    if (target != NULL) {
+        target->next = er_deadline_in(0);
+        er_settle_aside(d, slot, target);
+    }
+    return target != NULL;
 }
 
 /* ---- after a delivery ---- */
@@ -133,16 +135,17 @@ er_batch *er_settle_sweep(er_delivery *d, er_batch *batch, er_tally *t) {
             break;
         case ER_VERDICT_ASIDE:
             t->aside++;
-            if (refuse(d, slot)) {
-                break;
-            }
-            t->is_stuck = true;
-            /* fallthrough */
+            refuse(d, slot);
+            break;
         case ER_VERDICT_NONE:
         case ER_VERDICT_RETRY:
-            again = again == NULL ? er_batch_new() : again;
-            er_batch_add(again, slot);
             t->retried++;
+            if (batch->turn == 0 && put_back(d, slot)) {
+                break;
+            }
+            again = again == NULL ? er_batch_new() : again;
+            again->turn = batch->turn;
+            er_batch_add(again, slot);
             break;
         }
     }

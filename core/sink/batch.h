@@ -29,6 +29,7 @@ typedef struct er_batch_slot {
 
 struct er_batch {
     er_batch *next; /* the worker's lists */
+    uint64_t turn; /* counts batches as they are cut; 0: the one record that is tried of a target */
     er_batch_slot *v;
     size_t n, cap;
     size_t bytes;   /* of the items */

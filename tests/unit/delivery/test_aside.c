@@ -2,6 +2,7 @@
  * target is the first letter of its id, "a1"; the sink refuses a set of letters. */
 #include "unit.h"
 
+#include "base/log.h"
 #include "delivery/aside.h"
 #include "delivery/delivery.h"
 
@@ -17,8 +18,14 @@ typedef struct script {
     char asked[1 << 16]; /* all ids that were tried */
     bool is_down;
     bool keeps;
+    bool stalls;      /* what is kept is not judged */
+    bool keeps_pairs; /* what is alone in its batch is judged */
+    bool bounces;     /* all that is kept comes back, once */
+    bool splits;      /* what is kept together is too large; what is alone is rejected */
     er_batch *kept[3];
     size_t kept_n;
+    size_t polls, hasty_polls; /* while it stalls; that had no time to wait */
+    er_cancel *cancel;
 } script;
 
 typedef struct config {
@@ -28,7 +35,8 @@ typedef struct config {
 
 static er_status s_create(const er_sink_type *type, const void *cfg, const er_sink_env *env,
                           void **self, er_err *err) {
-    (void)type, (void)env, (void)err;
+    (void)type, (void)err;
+    ((const config *)cfg)->script->cancel = env->cancel;
     *self = ((const config *)cfg)->script;
     return ER_OK;
 }
@@ -69,11 +77,14 @@ static er_status s_deliver(void *self, er_batch *batch, er_err *err) {
     script *s = self;
     er_status status = ER_OK;
     er_lock(&s->lock);
-    if (s->is_down) {
+    if (s->is_down && s->keeps && strchr(s->refused, er_batch_record(batch, 0)->id.p[0]) != NULL) {
+        judge(s, batch); /* as it remembers, without asking */
+    } else if (s->is_down) {
         status = er_err_set(err, ER_E_UNAVAILABLE, "503");
     } else if (s->keeps) {
         er_batch_judge_all(batch, ER_VERDICT_KEPT, ER_REASON_NONE, NULL);
         s->kept[s->kept_n++] = batch;
+        er_cond_broadcast(&s->changed);
     } else {
         judge(s, batch);
     }
@@ -82,15 +93,34 @@ static er_status s_deliver(void *self, er_batch *batch, er_err *err) {
 }
 
 static er_status s_poll(void *self, er_deadline until, er_err *err) {
-    (void)until, (void)err;
+    (void)err;
     script *s = self;
     er_lock(&s->lock);
-    for (size_t k = 0; k < s->kept_n; k++) {
-        judge(s, s->kept[k]);
+    if (s->stalls && s->kept_n > 0 && !er_cancel_is_set(s->cancel)) {
+        s->polls++;
+        s->hasty_polls += er_deadline_passed(until);
+        (void)er_cond_wait_until(&s->changed, &s->lock, until);
+        er_unlock(&s->lock);
+        return ER_OK;
     }
-    s->kept_n = 0;
+    size_t left = 0;
+    er_status status = s->splits && s->kept_n > 1 ? ER_E_SPLIT : ER_OK;
+    for (size_t k = 0; k < s->kept_n; k++) {
+        if (s->splits) {
+            er_batch_judge_all(s->kept[k], status == ER_OK ? ER_VERDICT_REJECT : ER_VERDICT_RETRY,
+                               ER_REASON_TOO_LARGE, "too large");
+        } else if (s->bounces) {
+            er_batch_judge_all(s->kept[k], ER_VERDICT_RETRY, ER_REASON_NONE, NULL);
+        } else if (s->keeps_pairs && er_batch_len(s->kept[k]) > 1) {
+            s->kept[left++] = s->kept[k];
+        } else {
+            judge(s, s->kept[k]);
+        }
+    }
+    s->kept_n = left;
+    s->bounces = false;
     er_unlock(&s->lock);
-    return ER_OK;
+    return status == ER_OK ? ER_OK : er_err_set(err, status, "too large");
 }
 
 static void s_destroy(void *self) {
@@ -124,6 +154,7 @@ typedef struct rig {
     er_hearts hearts;
     er_delivery *delivery;
     er_ack ack;
+    const char *name;
 } rig;
 
 static atomic_size_t told_n;
@@ -146,6 +177,7 @@ static rig *rig_new(const char *refused) {
     r->config.common.batch.records = 2;
     r->config.common.batch.bytes = 1 << 20;
     r->metrics = er_metrics_new();
+    r->name = "s";
     r->ack.settled = told;
     atomic_store(&told_n, 0);
     return r;
@@ -153,7 +185,7 @@ static rig *rig_new(const char *refused) {
 
 static void rig_start(rig *r, const er_sink_type *type) {
     r->script.keeps = type->poll != NULL;
-    er_delivery_options options = {.name = "s",
+    er_delivery_options options = {.name = r->name,
                                    .type = type,
                                    .config = &r->config,
                                    .metrics = r->metrics,
@@ -233,6 +265,15 @@ static void refuse(rig *r, const char *letters) {
 static void assert_taken(rig *r, const char *ids) {
     er_lock(&r->script.lock);
     assert_string_equal(r->script.taken, ids);
+    er_unlock(&r->script.lock);
+}
+
+static void wait_kept(rig *r, size_t n) {
+    er_deadline limit = er_deadline_in(5000);
+    er_lock(&r->script.lock);
+    while (r->script.kept_n < n) {
+        assert_true(er_cond_wait_until(&r->script.changed, &r->script.lock, limit));
+    }
     er_unlock(&r->script.lock);
 }
 
@@ -364,16 +405,45 @@ static void test_refused_again(void **state) {
     rig_end(r);
 }
 
-/* Half of the queue is set aside at the most; then the sink is denied, and nothing is lost. */
+/* A batch that begins with what was set aside long ago was cut after the one before it,
+ * nevertheless, and is delivered after it, when both come back. */
+static void test_batches_keep_their_turn(void **state) {
+    (void)state;
+    rig *r = rig_new("ac");
+    r->config.common.batch.linger_ms = 3600000;
+    rig_start(r, &keeping_type);
+    offer(r, "a1 a2 c1 c2");
+    wait_aside(r, 4);
+    offer(r, "c3");
+    wait_aside(r, 5); /* without a batch there is nothing to linger for */
+    er_lock(&r->script.lock);
+    r->script.keeps_pairs = true;
+    er_unlock(&r->script.lock);
+    refuse(r, "a");
+    wait_kept(r, 1); /* c2 c3 */
+    refuse(r, "");
+    wait_delivered(r, 2);
+    offer(r, "c4");
+    wait_kept(r, 2); /* a2 c4 */
+    er_lock(&r->script.lock);
+    r->script.keeps_pairs = false;
+    r->script.bounces = true;
+    er_unlock(&r->script.lock);
+    wait_delivered(r, 6);
+    assert_taken(r, " c1 a1 c2 c3 a2 c4");
+    rig_end(r);
+}
+
+/* Past half of the queue nothing more is taken from it; nothing is lost. */
 static void test_full_blocks(void **state) {
     (void)state;
     rig *r = rig_new("a");
     r->config.common.queue.records = 8;
     rig_start(r, &direct_type);
     offer(r, "a1 a2 a3 a4 a5");
+    wait_aside(r, 5);
     offer(r, "b1");
-    wait_aside(r, 4);
-    wait_tries(r, " a1", 5);
+    wait_tries(r, " a1", tries_of(r, " a1") + 5);
     assert_taken(r, "");
     assert_int_equal(metric(r, "sink_state{sink=\"s\",state=\"denied\"} "), 1);
     er_ledger l = ledger_of(r);
@@ -382,6 +452,129 @@ static void test_full_blocks(void **state) {
     refuse(r, "");
     wait_delivered(r, 6);
     rig_end(r);
+}
+
+/* Full, and the last that was refused stays so: the others are tried nevertheless. */
+static void test_full_lets_others_go(void **state) {
+    (void)state;
+    rig *r = rig_new("ab");
+    r->config.common.queue.records = 8;
+    r->config.common.batch.records = 1;
+    rig_start(r, &direct_type);
+    offer(r, "a1 a2 a3 a4");
+    wait_aside(r, 4);
+    offer(r, "b1");
+    wait_tries(r, " b1", 3);
+    offer(r, "c1");
+    refuse(r, "b");
+    wait_delivered(r, 5);
+    assert_taken(r, " a1 a2 a3 a4 c1");
+    refuse(r, "");
+    wait_delivered(r, 6);
+    rig_end(r);
+}
+
+/* Nothing can be done, so the worker waits: polls that have no time to wait are rare. */
+static void expect_patience(rig *r) {
+    er_deadline limit = er_deadline_in(5000);
+    er_lock(&r->script.lock);
+    size_t from = r->script.hasty_polls;
+    for (size_t polls = r->script.polls + 20; r->script.polls < polls;) {
+        er_unlock(&r->script.lock);
+        nap(limit);
+        er_lock(&r->script.lock);
+    }
+    size_t hasty = r->script.hasty_polls - from;
+    r->script.stalls = false;
+    er_cond_broadcast(&r->script.changed);
+    er_unlock(&r->script.lock);
+    assert_true(hasty <= 5);
+}
+
+static void stall(rig *r) {
+    er_lock(&r->script.lock);
+    r->script.stalls = true;
+    er_unlock(&r->script.lock);
+}
+
+/* All that the sink may hold is out, and a is due, again and again. */
+static void test_waits_while_out(void **state) {
+    (void)state;
+    rig *r = rig_new("a");
+    r->config.common.batch.records = 1;
+    r->config.common.retry.max_ms = 30;
+    rig_start(r, &keeping_type);
+    offer(r, "a1");
+    wait_aside(r, 1);
+    stall(r);
+    offer(r, "b1 b2 b3 b4");
+    wait_kept(r, 3);
+    expect_patience(r);
+    refuse(r, "");
+    wait_delivered(r, 5);
+    rig_end(r);
+}
+
+/* What the sink holds is not given up, however old it is. */
+static void test_waits_while_old(void **state) {
+    (void)state;
+    rig *r = rig_new("");
+    r->config.common.retry.max_age_ms = 20;
+    rig_start(r, &keeping_type);
+    stall(r);
+    offer(r, "b1");
+    er_deadline old = er_deadline_in(40);
+    while (!er_deadline_passed(old)) {
+        nap(er_deadline_in(1000));
+    }
+    expect_patience(r);
+    wait_delivered(r, 1);
+    rig_end(r);
+}
+
+/* A sink that keeps records may know from memory that a target is refused: that does not tell that
+ * the endpoint works. */
+static void test_a_refusal_is_no_news(void **state) {
+    (void)state;
+    rig *r = rig_new("a");
+    rig_start(r, &keeping_type);
+    offer(r, "a1");
+    wait_aside(r, 1);
+    er_lock(&r->script.lock);
+    r->script.is_down = true;
+    er_unlock(&r->script.lock);
+    offer(r, "b1");
+    er_deadline limit = er_deadline_in(5000);
+    while (metric(r, "sink_state{sink=\"s\",state=\"unavailable\"} ") != 1) {
+        nap(limit);
+    }
+    uint64_t lines = er_log_count(ER_LOG_INFO);
+    wait_tries(r, " a1", tries_of(r, " a1") + 5);
+    assert_int_equal(er_log_count(ER_LOG_INFO), lines); /* "works again" */
+    assert_int_equal(metric(r, "sink_state{sink=\"s\",state=\"unavailable\"} "), 1);
+    er_lock(&r->script.lock);
+    r->script.is_down = false;
+    r->script.refused[0] = '\0';
+    er_unlock(&r->script.lock);
+    wait_delivered(r, 2);
+    rig_end(r);
+}
+
+/* Two sinks have a target of the same name: of each it is told. */
+static void test_both_are_told_of(void **state) {
+    (void)state;
+    uint64_t lines = er_log_count(ER_LOG_WARNING);
+    static const char *const names[] = {"one", "two"};
+    for (size_t i = 0; i < 2; i++) {
+        rig *r = rig_new("~");
+        r->name = names[i];
+        rig_start(r, &direct_type);
+        offer(r, "~1");
+        wait_tries(r, " ~1", 2);
+        refuse(r, "");
+        rig_end(r);
+    }
+    assert_int_equal(er_log_count(ER_LOG_WARNING) - lines, 2);
 }
 
 /* What is set aside and what is queued have the queue's room together. */
@@ -490,7 +683,64 @@ static void test_the_end(void **state) {
     rig_free(r);
 }
 
-/* One more target than there is room for: the sink is denied, as before. */
+/* Also when it is full, and records wait in the queue. */
+static void test_the_end_when_full(void **state) {
+    (void)state;
+    rig *r = rig_new("a");
+    r->config.common.queue.records = 4;
+    r->config.common.retry.max_ms = 3600000;
+    rig_start(r, &direct_type);
+    offer(r, "a1 a2 a3");
+    wait_aside(r, 3);
+    offer(r, "b1");
+    refuse(r, "");
+    rig_end(r);
+}
+
+/* Two that are tried at once are refused together, and not again and again. */
+static void test_tried_at_once(void **state) {
+    (void)state;
+    rig *r = rig_new("ac");
+    r->config.common.retry.max_ms = 200;
+    rig_start(r, &keeping_type);
+    offer(r, "a1 c1");
+    wait_aside(r, 2);
+    er_lock(&r->script.lock);
+    r->script.splits = true;
+    er_unlock(&r->script.lock);
+    er_delivery_close(r->delivery);
+    er_deadline limit = er_deadline_in(5000);
+    while (ledger_of(r).rejected < 2) {
+        nap(limit);
+    }
+    rig_end(r);
+}
+
+/* What was tried in an outage is tried again when that is over, not when the target is due. */
+static void test_the_end_in_an_outage(void **state) {
+    (void)state;
+    rig *r = rig_new("a");
+    r->config.common.retry.max_ms = 3600000;
+    rig_start(r, &direct_type);
+    offer(r, "a1");
+    wait_aside(r, 1);
+    er_lock(&r->script.lock);
+    r->script.refused[0] = '\0';
+    r->script.is_down = true;
+    er_unlock(&r->script.lock);
+    er_delivery_close(r->delivery);
+    er_deadline limit = er_deadline_in(5000);
+    while (metric(r, "sink_state{sink=\"s\",state=\"unavailable\"} ") != 1) {
+        nap(limit);
+    }
+    er_lock(&r->script.lock);
+    r->script.is_down = false;
+    er_unlock(&r->script.lock);
+    wait_delivered(r, 1);
+    rig_end(r);
+}
+
+/* More targets than there is room for: nothing else is tried until one is open. */
 static void test_too_many_targets(void **state) {
     (void)state;
     char letters[ER_ASIDE_TARGETS + 2];
@@ -505,10 +755,14 @@ static void test_too_many_targets(void **state) {
         char id[] = {(char)('0' + i), '1', '\0'};
         offer(r, id);
     }
-    wait_aside(r, ER_ASIDE_TARGETS);
+    wait_aside(r, ER_ASIDE_TARGETS + 1);
     offer(r, "z1");
     char last[] = {' ', (char)('0' + ER_ASIDE_TARGETS), '1', '\0'};
     wait_tries(r, last, 3);
+    assert_taken(r, "");
+    refuse(r, letters + 1);
+    wait_delivered(r, 2);
+    assert_taken(r, " 01 z1");
     refuse(r, "");
     wait_delivered(r, ER_ASIDE_TARGETS + 2);
     rig_end(r);
@@ -516,12 +770,27 @@ static void test_too_many_targets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_others_go_on),      cmocka_unit_test(test_others_go_on_in_flight),
-        cmocka_unit_test(test_one_is_tried),      cmocka_unit_test(test_targets_are_apart),
-        cmocka_unit_test(test_refused_again),     cmocka_unit_test(test_full_blocks),
-        cmocka_unit_test(test_room_is_shared),    cmocka_unit_test(test_full_drops_oldest),
-        cmocka_unit_test(test_full_drops_newest), cmocka_unit_test(test_expires),
-        cmocka_unit_test(test_the_end),           cmocka_unit_test(test_too_many_targets),
+        cmocka_unit_test(test_others_go_on),
+        cmocka_unit_test(test_others_go_on_in_flight),
+        cmocka_unit_test(test_one_is_tried),
+        cmocka_unit_test(test_targets_are_apart),
+        cmocka_unit_test(test_refused_again),
+        cmocka_unit_test(test_full_blocks),
+        cmocka_unit_test(test_room_is_shared),
+        cmocka_unit_test(test_full_drops_oldest),
+        cmocka_unit_test(test_full_drops_newest),
+        cmocka_unit_test(test_expires),
+        cmocka_unit_test(test_the_end),
+        cmocka_unit_test(test_too_many_targets),
+        cmocka_unit_test(test_the_end_when_full),
+        cmocka_unit_test(test_full_lets_others_go),
+        cmocka_unit_test(test_tried_at_once),
+        cmocka_unit_test(test_batches_keep_their_turn),
+        cmocka_unit_test(test_the_end_in_an_outage),
+        cmocka_unit_test(test_both_are_told_of),
+        cmocka_unit_test(test_a_refusal_is_no_news),
+        cmocka_unit_test(test_waits_while_out),
+        cmocka_unit_test(test_waits_while_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,9 @@ static er_status judge_by_mood(script *s, er_err *err) {
         }
         return ER_OK;
     case DOWN:
+        if (s->kept_n == 0) {
+            return ER_OK;
+        }
         s->mood = WAIT;
         return er_err_set(err, ER_E_UNAVAILABLE, "nobody is there");
     case POISONED:
