@@ -24,6 +24,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/support"))
 import redis_server  # noqa: E402 (the path comes first)
+from er_fake_client import ErFake, FakeError, kubeconfig  # noqa: E402
 
 NAMESPACES = 8
 LIMIT = 120.0  # seconds for what should take one
@@ -42,52 +43,21 @@ FRESH = "firstTimestamp=- lastTimestamp=- eventTime=@now"  # the record's time, 
 BIN = ROOT / "build/release/bin"  # of er_fake, whatever router is measured
 
 
-class Fake:
-    """er_fake: see tests/support/README.md for its scripts."""
+class Fake(ErFake):
+    limit = LIMIT
 
     def __init__(self):
-        self.process = subprocess.Popen([BIN / "er_fake", "--until-stdin-closes"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        urls = json.loads(self.process.stdout.readline())
-        self.api, self.sinks, self.control = urls["api"], urls["sinks"], urls["control"]
-
-    def call(self, method, path, body=None):
-        port = urllib.parse.urlsplit(self.control).port
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2 * LIMIT)
-        try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            text = answer.read()
-            assert answer.status == 200, (path, body, text)
-            return text
-        finally:
-            connection.close()
-
-    def script(self, text):
-        self.call("POST", "/script", text.encode())
-
-    def wait(self, condition):
-        self.call("POST", "/wait", f"{condition} timeout {int(LIMIT * 1000)}ms".encode())
+        super().__init__(BIN)
 
     def ages_ms(self, sink):
         return [us / 1000 for us in json.loads(self.call("GET", f"/ages/{sink}"))]
 
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(60)
-        self.process.stdout.close()
-
 
 class Router:
     def __init__(self, directory, folder, fake, sinks, **more):
-        kubeconfig = folder / "kubeconfig"
-        kubeconfig.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
-            "users": [{"name": "fake", "user": {"token": "a-token"}}],
-            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+        (folder / "kubeconfig").write_text(kubeconfig(fake.api))
         config = {"cluster": "bench", "log": {"level": "info", "format": "json"},
-                  "kubernetes": {"kubeconfig": str(kubeconfig)}, "sinks": sinks, **more}
+                  "kubernetes": {"kubeconfig": str(folder / "kubeconfig")}, "sinks": sinks, **more}
         path = folder / "config.yaml"
         path.write_text(json.dumps(config))
         self.log = open(folder / "log", "wb")
@@ -99,9 +69,9 @@ class Router:
     def wait_watching(self, fake):
         while True:
             try:
-                fake.call("POST", "/wait", b"watches open >= 1 timeout 1s")
+                fake.wait("watches open >= 1", 1)
                 break
-            except AssertionError:
+            except FakeError:
                 assert self.process.poll() is None, pathlib.Path(self.log.name).read_text()
         time.sleep(0.3)
 
@@ -225,7 +195,7 @@ def stage():
 def read_watch(fake, n):
     """Opens a watch from now and returns a function that reads n frames and does nothing else."""
     url = urllib.parse.urlsplit(fake.api)
-    version = json.loads(fake.call("GET", "/state"))["version"]
+    version = fake.state()["version"]
     s = socket.create_connection((url.hostname, url.port))
     s.sendall(f"GET /api/v1/events?watch=1&resourceVersion={version} HTTP/1.1\r\nHost: x\r\n"
               f"Authorization: Bearer a-token\r\n\r\n".encode())

@@ -8,7 +8,6 @@ gets. Ends on Ctrl-C; without a terminal by itself within 30 seconds."""
 import _thread
 import argparse
 import datetime
-import http.client
 import http.server
 import json
 import os
@@ -21,11 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
 import incident
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/support"))
+from er_fake_client import ErFake, FakeError, kubeconfig  # noqa: E402 (the path comes first)
+
 BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/release/bin"))
 TERMINAL = sys.stdout.isatty()
 COLOUR = TERMINAL and "NO_COLOR" not in os.environ
@@ -209,51 +210,22 @@ def show_ledger(router):
     return balances
 
 
-class Fake:
-    """The scripted API server."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([BIN / "er_fake", "--until-stdin-closes"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        start_new_session=True)
-        urls = json.loads(self.process.stdout.readline())
-        self.api, self.port = urls["api"], urllib.parse.urlsplit(urls["control"]).port
-
-    def script(self, text, path="/script"):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("POST", path, text.encode())
-        answer = connection.getresponse()
-        body = answer.read().decode()
-        connection.close()
-        if answer.status != 200:
-            raise RuntimeError(f"the script failed: {text}: {body}")
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait(5)
-
-
 def stamp():
     now = datetime.datetime.now(datetime.timezone.utc)
     return now.strftime("%Y-%m-%dT%H:%M:%SZ"), now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def play_incident(directory, speed):
-    receiver, fake = Receiver(), Fake()
-    kubeconfig = directory / "kubeconfig"
-    kubeconfig.write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "demo",
-        "clusters": [{"name": "demo", "cluster": {"server": fake.api}}],
-        "users": [{"name": "demo", "user": {}}],
-        "contexts": [{"name": "demo", "context": {"cluster": "demo", "user": "demo"}}]}))
-    router = Router(directory, receiver, {"kubeconfig": str(kubeconfig)}, "demo")
+    receiver, fake = Receiver(), ErFake(BIN)
+    (directory / "kubeconfig").write_text(kubeconfig(fake.api))
+    router = Router(directory, receiver, {"kubeconfig": str(directory / "kubeconfig")}, "demo")
     failed = False
     say("A scripted API server plays an incident. The router prints the table of all Events and posts")
     say("the warnings to a receiver, whose requests are shown as \"receiver:\". Ctrl-C ends it.")
     say()
     try:
         router.start()
-        fake.script("watches open >= 1 timeout 10s", "/wait")
+        fake.wait("watches open >= 1", 10)
         begun = time.monotonic()
         for second, step in incident.STORY:
             time.sleep(max(0, begun + second / speed - time.monotonic()))
@@ -267,11 +239,11 @@ def play_incident(directory, speed):
         time.sleep(1)  # what is on its way to the screen
     except KeyboardInterrupt:
         say()
-    except (RuntimeError, OSError) as failure:
+    except (FakeError, OSError) as failure:
         say(f"{failure}; what the router said:\n  " + "\n  ".join(router.log[-5:]), "31")
         failed = True
     code = 1 if router.end() != 0 or failed else 0
-    fake.end()
+    fake.close()
     balanced = show_ledger(router)
     if balanced and code == 0:
         say(f"   The receiver has {len(receiver.seen)} warnings; it said 503 {receiver.refused} times in between.")

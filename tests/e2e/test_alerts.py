@@ -11,7 +11,6 @@ import urllib.request
 
 import pytest
 
-import programs
 from fake import Fake
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -101,10 +100,7 @@ def scene(start_router, tmp_path):
     if program is None:
         pytest.skip("no Prometheus: ./dev e2e takes it out of Debian's package prometheus")
     fake = Fake()
-    (tmp_path / "kubeconfig").write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-        "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake"}}]}))
+    fake.kubeconfig(tmp_path / "kubeconfig")
     fake.script("sink denies answer 401\nsink refuses answer 400\nsink hangs hang\n"
                 "put deployments/web namespace=shop\nput pods/web-1 namespace=shop\nput one.1")
     router = start_router(CONFIG.format(folder=tmp_path, url=fake.sinks, common=COMMON))

@@ -166,11 +166,7 @@ def test_a_restart_inside_loses_nothing(image, receiver, tmp_path):
         folder.mkdir()
     os.chown(state, 65532, 65532)
     (config / "config.yaml").write_text(CONFIG.format(url=receiver.url))
-    (config / "kubeconfig").write_text(json.dumps({
-        "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-        "clusters": [{"name": "fake", "cluster": {"server": fake.api}}],
-        "users": [{"name": "fake", "user": {"token": "a-token"}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+    fake.kubeconfig(config / "kubeconfig")
 
     fake.script("burst 500")
     router = RouterInside(root, config, state, tmp_path / "first.log")

@@ -12,15 +12,18 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
 import jsonschema
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/support"))
+from er_fake_client import ErFake, kubeconfig  # noqa: E402 (the path comes first)
+
 BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/dev/bin"))
 LIMIT = 20.0  # for what should take milliseconds, on a busy machine under a sanitizer
 
@@ -28,66 +31,23 @@ RECORD = jsonschema.Draft202012Validator(
     json.loads((ROOT / "config/record.schema.json").read_text()))
 
 
-class Fake:
-    """er_fake: see tests/support/README.md for its scripts."""
-
+class Fake(ErFake):
     def __init__(self, *arguments):
-        self.process = subprocess.Popen([BIN / "er_fake", "--until-stdin-closes", *arguments],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        urls = json.loads(self.process.stdout.readline())
-        self.api, self.sinks, self.control = urls["api"], urls["sinks"], urls["control"]
-
-    def close(self):
-        self.process.stdin.close()
-        assert self.process.wait(LIMIT) == 0
-        self.process.stdout.close()
-
-    def _call(self, method, path, body=None):
-        port = urllib.parse.urlsplit(self.control).port
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        finally:
-            connection.close()
-
-    def script(self, text):
-        """Runs the lines of a script; returns when the last one is done."""
-        status, body = self._call("POST", "/script", text.encode())
-        assert status == 200, body
-
-    def wait(self, condition, timeout=LIMIT):
-        """`sink a records >= 10`, `watches open >= 1`, `lists >= 2`."""
-        text = f"{condition} timeout {int(timeout * 1000)}ms"
-        status, body = self._call("POST", "/wait", text.encode())
-        assert status == 200, f"{condition}: {body}\n{self.state()}"
-
-    def _lines(self, path):
-        status, body = self._call("GET", path)
-        assert status == 200, body
-        return [json.loads(line) for line in body.split("\n") if line]
-
-    def state(self):
-        return json.loads(self._call("GET", "/state")[1])
+        super().__init__(BIN, *arguments)
 
     def counter(self, name):
         return self.state()[name]
 
     def log(self):
         """All requests to the API, in order."""
-        return self._lines("/log")
+        return self.lines("/log")
 
     def watches(self):
-        return self._lines("/watches")
+        return self.lines("/watches")
 
     def requests(self, sink):
         """All requests that the sink received, in order."""
-        return self._lines(f"/sink/{sink}")
-
-    def history(self):
-        """All changes there ever were: {"type", "epoch", "kind", "object"}."""
-        return self._lines("/history")
+        return self.lines(f"/sink/{sink}")
 
     def versions(self):
         """(uid, version) of all written versions of Events, in order: what must arrive."""
@@ -161,16 +121,11 @@ class Router:
         self.token_file = directory / "token"
         self.token_file.write_text(token)
         kube = kube or {}
-        cluster = {"server": server, **kube.get("cluster", {})}
-        user = kube.get("user", {"tokenFile": str(self.token_file)})
-        kubeconfig = directory / "kubeconfig"
-        kubeconfig.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": cluster}],
-            "users": [{"name": "fake", "user": user}],
-            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}]}))
+        path = directory / "kubeconfig"
+        path.write_text(kubeconfig(server, kube.get("user", {"tokenFile": str(self.token_file)}),
+                                   kube.get("cluster")))
         self.config = merge(copy.deepcopy(DEFAULTS), config)
-        self.config.setdefault("kubernetes", {})["kubeconfig"] = str(kubeconfig)
+        self.config.setdefault("kubernetes", {})["kubeconfig"] = str(path)
         path = directory / "config.yaml"
         path.write_text(json.dumps(self.config, indent=1))  # JSON is YAML
         self.stdout_path = directory / "stdout"

@@ -135,7 +135,7 @@ class Series:
         self.cure()
 
     def take_requests(self):
-        for request in self.fake._lines(f"/sink/a?from={self.requests}"):
+        for request in self.fake.lines(f"/sink/a?from={self.requests}"):
             self.requests += 1
             if 200 <= request["status"] < 300 and request["complete"]:
                 for record in json.loads(request["body"]):

@@ -137,7 +137,7 @@ class Watch(Raw):
 
 
 def refused(fake, text):
-    status, body = fake._call("POST", "/script", text.encode())
+    status, body = fake.ask("POST", "/script", text.encode())
     assert status == 400, body
     return body
 
@@ -445,10 +445,10 @@ def test_background_and_wait(fake):
     fake.script("background burst 10 rate 50\nput first")
     fake.script("wait changes >= 11")
     assert fake.versions()[-1][1] == "12"
-    status, body = fake._call("POST", "/wait", b"changes >= 12 timeout 20ms")
+    status, body = fake.ask("POST", "/wait", b"changes >= 12 timeout 20ms")
     assert (status, body) == (408, "changes is 11\n")
-    assert fake._call("POST", "/wait", b"changes == 11") == (200, "changes is 11\n")
-    assert fake._call("POST", "/wait", b"changes")[0] == 400
+    assert fake.ask("POST", "/wait", b"changes == 11") == (200, "changes is 11\n")
+    assert fake.ask("POST", "/wait", b"changes")[0] == 400
 
 
 # ---- credentials and single objects ----
@@ -866,7 +866,7 @@ def test_two_at_once_and_the_options(tmp_path):
 
 
 def test_unknown_paths_and_bad_requests(fake):
-    assert fake._call("GET", "/nothing")[0] == 404
+    assert fake.ask("GET", "/nothing")[0] == 404
     s = socket.create_connection(("127.0.0.1", port_of(fake.api)), LIMIT)
     s.sendall(b"NONSENSE\r\n\r\n")
     assert s.recv(100).startswith(b"HTTP/1.1 400 ")
