@@ -58,6 +58,22 @@ static inline void scene_fini(scene *s) {
     scene_clean(s);
 }
 
+/* *state: a scene, without its sink. */
+static inline int scene_set_up(void **state) {
+    scene *s = er_xcalloc(1, sizeof *s);
+    scene_init(s);
+    *state = s;
+    return 0;
+}
+
+static inline int scene_tear_down(void **state) {
+    scene_fini(*state);
+    free(*state);
+    return 0;
+}
+
+#define SCENE_TEST(test_) cmocka_unit_test_setup_teardown(test_, scene_set_up, scene_tear_down)
+
 static inline er_status scene_open(scene *s, er_err *err) {
     return s->f.type->open(s->f.self, er_deadline_in(1000), err);
 }

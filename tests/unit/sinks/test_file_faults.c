@@ -75,72 +75,60 @@ int __wrap_rename(const char *from, const char *to) {
 /* ---- writing ---- */
 
 static void test_small_pieces_and_interruptions(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
+    scene *s = *state;
+    scene_sink(s, "");
     er_buf want = new_buf();
     disk.piece = 7;
     disk.writev = (call){.from = 3, .times = 2, .error = EINTR};
-    take(&s, 1, 5, &want);
-    expect_file(&s, "", &want);
+    take(s, 1, 5, &want);
+    expect_file(s, "", &want);
     assert_true(disk.writev.calls > 5);
     er_buf_fini(&want);
-    scene_fini(&s);
 }
 
 static void test_a_batch_is_one_write_and_one_sync(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
-    take(&s, 1, 1, NULL);
+    scene *s = *state;
+    scene_sink(s, "");
+    take(s, 1, 1, NULL);
     disk_works();
-    watched = lines_of(&s, 2, 1000, NULL);
-    assert_int_equal(scene_deliver(&s, watched, NULL), ER_OK);
+    watched = lines_of(s, 2, 1000, NULL);
+    assert_int_equal(scene_deliver(s, watched, NULL), ER_OK);
     expect_verdicts(watched, ER_VERDICT_DELIVERED);
     assert_int_equal(disk.writev.calls, 1);
     assert_int_equal(disk.fdatasync.calls, 1);
     assert_int_equal(disk.ftruncate.calls, 0);
     er_batch_free(watched);
-    scene_fini(&s);
 }
 
 static void test_fsync_never(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "fsync: never\n");
-    take(&s, 1, 3, NULL);
-    take(&s, 4, 3, NULL);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK);
+    scene *s = *state;
+    scene_sink(s, "fsync: never\n");
+    take(s, 1, 3, NULL);
+    take(s, 4, 3, NULL);
+    assert_int_equal(scene_poll(s, NULL), ER_OK);
     assert_int_equal(disk.fdatasync.calls, 0);
-    scene_fini(&s);
 }
 
 static void test_fsync_every_second(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "fsync: every_second\n");
-    take(&s, 1, 1, NULL);
+    scene *s = *state;
+    scene_sink(s, "fsync: every_second\n");
+    take(s, 1, 1, NULL);
     assert_int_equal(disk.fdatasync.calls, 1);
-    take(&s, 2, 1, NULL);
-    take(&s, 3, 1, NULL);
+    take(s, 2, 1, NULL);
+    take(s, 3, 1, NULL);
     assert_int_equal(disk.fdatasync.calls, 1);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK); /* the worker's, once a second */
+    assert_int_equal(scene_poll(s, NULL), ER_OK); /* the worker's, once a second */
     assert_int_equal(disk.fdatasync.calls, 2);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK); /* nothing new */
+    assert_int_equal(scene_poll(s, NULL), ER_OK); /* nothing new */
     assert_int_equal(disk.fdatasync.calls, 2);
-    take(&s, 4, 1, NULL);
+    take(s, 4, 1, NULL);
     disk.fdatasync = (call){.from = 1, .times = 1, .error = EIO};
     er_err err = {0};
-    assert_int_equal(scene_poll(&s, &err), ER_E_UNAVAILABLE);
+    assert_int_equal(scene_poll(s, &err), ER_E_UNAVAILABLE);
     assert_non_null(strstr(err.msg, "cannot sync"));
-    take(&s, 5, 1, NULL);
-    scene_end(&s); /* the end of a life syncs */
+    take(s, 5, 1, NULL);
+    scene_end(s); /* the end of a life syncs */
     assert_int_equal(disk.fdatasync.calls, 2);
-    scene_fini(&s);
 }
 
 /* ---- errors ---- */
@@ -189,26 +177,23 @@ static void test_errors_of_a_write(void **state) {
 }
 
 static void test_an_error_of_the_sync(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
+    scene *s = *state;
+    scene_sink(s, "");
     er_buf want = new_buf();
-    take(&s, 1, 1, &want);
+    take(s, 1, 1, &want);
     disk_works();
     disk.fdatasync = (call){.from = 1, .times = 1, .error = EIO};
-    er_batch *batch = lines_of(&s, 2, 3, NULL);
+    er_batch *batch = lines_of(s, 2, 3, NULL);
     er_err err = {0};
-    assert_int_equal(scene_deliver(&s, batch, &err), ER_E_UNAVAILABLE);
+    assert_int_equal(scene_deliver(s, batch, &err), ER_E_UNAVAILABLE);
     assert_non_null(strstr(err.msg, "cannot sync"));
     expect_verdicts(batch, ER_VERDICT_NONE);
-    expect_file(&s, "", &want);
+    expect_file(s, "", &want);
     er_batch_free(batch);
-    take(&s, 2, 3, &want);
-    expect_file(&s, "", &want); /* written again, not only synced again */
+    take(s, 2, 3, &want);
+    expect_file(s, "", &want); /* written again, not only synced again */
     assert_int_equal(disk.writev.calls, 2);
     er_buf_fini(&want);
-    scene_fini(&s);
 }
 
 /* A batch is half written, and cannot be taken back either. */
@@ -227,57 +212,48 @@ static er_batch *leave_torn(scene *s, er_buf *want) {
 }
 
 static void test_what_cannot_be_taken_back_is_so_later(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
+    scene *s = *state;
+    scene_sink(s, "");
     er_buf want = new_buf();
-    er_batch *batch = leave_torn(&s, &want);
+    er_batch *batch = leave_torn(s, &want);
     er_err err = {0};
     disk.writev = (call){0};
-    assert_int_equal(scene_deliver(&s, batch, &err), ER_E_DENIED);
+    assert_int_equal(scene_deliver(s, batch, &err), ER_E_DENIED);
     assert_non_null(strstr(err.msg, "cannot take back an unfinished write to"));
     assert_int_equal(disk.writev.calls, 0);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK);
+    assert_int_equal(scene_poll(s, NULL), ER_OK);
     er_batch_free(batch);
     disk_works();
-    take(&s, 2, 2, &want);
-    expect_file(&s, "", &want);
+    take(s, 2, 2, &want);
+    expect_file(s, "", &want);
     er_buf_fini(&want);
-    scene_fini(&s);
 }
 
 static void test_what_cannot_be_taken_back_is_so_in_the_next_life(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
+    scene *s = *state;
+    scene_sink(s, "");
     er_buf want = new_buf();
-    er_batch_free(leave_torn(&s, &want));
-    scene_end(&s);
+    er_batch_free(leave_torn(s, &want));
+    scene_end(s);
     disk_works();
-    scene_sink(&s, "");
-    take(&s, 2, 2, &want);
-    expect_file(&s, "", &want);
+    scene_sink(s, "");
+    take(s, 2, 2, &want);
+    expect_file(s, "", &want);
     er_buf_fini(&want);
-    scene_fini(&s);
 }
 
 static void test_a_torn_file_that_is_moved_away_is_let_go(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, "");
+    scene *s = *state;
+    scene_sink(s, "");
     er_buf old = new_buf();
     er_buf want = new_buf();
-    er_batch_free(leave_torn(&s, &old));
-    move_file(&s, ".old");
+    er_batch_free(leave_torn(s, &old));
+    move_file(s, ".old");
     disk.writev = (call){0};
-    take(&s, 2, 2, &want);
-    expect_file(&s, "", &want);
+    take(s, 2, 2, &want);
+    expect_file(s, "", &want);
     er_buf_fini(&old);
     er_buf_fini(&want);
-    scene_fini(&s);
 }
 
 /* ---- deleted and cut at the worst moment ---- */
@@ -329,21 +305,18 @@ static void test_cut_while_it_is_written(void **state) {
 
 /* Cut, then half of the batch written, then the disk is full. */
 static void test_cut_and_then_an_error(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    current = &s;
-    scene_sink(&s, "");
-    take(&s, 1, 2, NULL);
+    scene *s = *state;
+    current = s;
+    scene_sink(s, "");
+    take(s, 1, 2, NULL);
     disk_works();
     disk.piece = 100;
-    er_batch *batch = lines_of(&s, 3, 3, NULL);
+    er_batch *batch = lines_of(s, 3, 3, NULL);
     disk.writev = (call){.from = 1, .times = 1000, .hook = cut_then_full};
     er_buf none = new_buf();
-    assert_int_equal(scene_deliver(&s, batch, NULL), ER_E_UNAVAILABLE);
-    expect_file(&s, "", &none);
+    assert_int_equal(scene_deliver(s, batch, NULL), ER_E_UNAVAILABLE);
+    expect_file(s, "", &none);
     er_batch_free(batch);
-    scene_fini(&s);
 }
 
 /* ---- rotation, step by step ---- */
@@ -434,71 +407,66 @@ static void test_a_rename_that_fails_loses_nothing(void **state) {
 }
 
 static void test_a_rotation_that_failed_is_not_tried_at_once(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    scene_sink(&s, ROTATE);
-    take(&s, 1, 1, NULL);
+    scene *s = *state;
+    scene_sink(s, ROTATE);
+    take(s, 1, 1, NULL);
     disk.rename = (call){.from = 1, .times = 1000, .error = EACCES};
-    take(&s, 2, 1, NULL);
-    take(&s, 3, 1, NULL);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK);
+    take(s, 2, 1, NULL);
+    take(s, 3, 1, NULL);
+    assert_int_equal(scene_poll(s, NULL), ER_OK);
     assert_int_equal(disk.rename.calls, 1);
-    scene_fini(&s);
 }
 
 /* After the last rename the name is free; what is there then is a file that cannot be made. */
 static void test_no_room_for_the_new_file(void **state) {
-    (void)state;
-    scene s;
-    scene_init(&s);
-    current = &s;
-    scene_sink(&s, "batch: {bytes: 380}\nrotate: {size: 400, keep: 1}\n");
+    scene *s = *state;
+    current = s;
+    scene_sink(s, "batch: {bytes: 380}\nrotate: {size: 400, keep: 1}\n");
     er_buf first = new_buf();
     er_buf second = new_buf();
-    take(&s, 1, 1, &first);
+    take(s, 1, 1, &first);
     char target[128];
-    (void)snprintf(target, sizeof target, "%s.1", s.path);
-    assert_int_equal(rename(s.path, target), 0);
-    assert_int_equal(mkdir(s.path, 0755), 0);
-    er_batch *batch = lines_of(&s, 2, 1, &second);
-    assert_int_equal(scene_deliver(&s, batch, NULL), ER_E_DENIED);
-    assert_int_equal(scene_poll(&s, NULL), ER_OK); /* deliver will say it again */
-    assert_int_equal(rmdir(s.path), 0);
-    assert_int_equal(scene_deliver(&s, batch, NULL), ER_OK);
-    expect_file(&s, "", &second);
-    expect_file(&s, ".1", &first);
+    (void)snprintf(target, sizeof target, "%s.1", s->path);
+    assert_int_equal(rename(s->path, target), 0);
+    assert_int_equal(mkdir(s->path, 0755), 0);
+    er_batch *batch = lines_of(s, 2, 1, &second);
+    assert_int_equal(scene_deliver(s, batch, NULL), ER_E_DENIED);
+    assert_int_equal(scene_poll(s, NULL), ER_OK); /* deliver will say it again */
+    assert_int_equal(rmdir(s->path), 0);
+    assert_int_equal(scene_deliver(s, batch, NULL), ER_OK);
+    expect_file(s, "", &second);
+    expect_file(s, ".1", &first);
     er_batch_free(batch);
     er_buf_fini(&first);
     er_buf_fini(&second);
-    scene_fini(&s);
 }
 
-static int before_each(void **state) {
-    (void)state;
+static int set_up(void **state) {
     disk_works();
-    return 0;
+    return scene_set_up(state);
 }
+
+#define FAULT_TEST(test_) cmocka_unit_test_setup_teardown(test_, set_up, scene_tear_down)
 
 int main(void) {
     er_json_setup();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_small_pieces_and_interruptions, before_each),
-        cmocka_unit_test_setup(test_a_batch_is_one_write_and_one_sync, before_each),
-        cmocka_unit_test_setup(test_fsync_never, before_each),
-        cmocka_unit_test_setup(test_fsync_every_second, before_each),
-        cmocka_unit_test_setup(test_errors_of_a_write, before_each),
-        cmocka_unit_test_setup(test_an_error_of_the_sync, before_each),
-        cmocka_unit_test_setup(test_what_cannot_be_taken_back_is_so_later, before_each),
-        cmocka_unit_test_setup(test_what_cannot_be_taken_back_is_so_in_the_next_life, before_each),
-        cmocka_unit_test_setup(test_a_torn_file_that_is_moved_away_is_let_go, before_each),
-        cmocka_unit_test_setup(test_deleted_while_it_is_written, before_each),
-        cmocka_unit_test_setup(test_cut_while_it_is_written, before_each),
-        cmocka_unit_test_setup(test_cut_and_then_an_error, before_each),
-        cmocka_unit_test_setup(test_a_kill_between_two_renames_loses_nothing, before_each),
-        cmocka_unit_test_setup(test_a_rename_that_fails_loses_nothing, before_each),
-        cmocka_unit_test_setup(test_a_rotation_that_failed_is_not_tried_at_once, before_each),
-        cmocka_unit_test_setup(test_no_room_for_the_new_file, before_each),
+        FAULT_TEST(test_small_pieces_and_interruptions),
+        FAULT_TEST(test_a_batch_is_one_write_and_one_sync),
+        FAULT_TEST(test_fsync_never),
+        FAULT_TEST(test_fsync_every_second),
+        FAULT_TEST(test_errors_of_a_write),
+        FAULT_TEST(test_an_error_of_the_sync),
+        FAULT_TEST(test_what_cannot_be_taken_back_is_so_later),
+        FAULT_TEST(test_what_cannot_be_taken_back_is_so_in_the_next_life),
+        FAULT_TEST(test_a_torn_file_that_is_moved_away_is_let_go),
+        FAULT_TEST(test_deleted_while_it_is_written),
+        FAULT_TEST(test_cut_while_it_is_written),
+        FAULT_TEST(test_cut_and_then_an_error),
+        FAULT_TEST(test_a_kill_between_two_renames_loses_nothing),
+        FAULT_TEST(test_a_rename_that_fails_loses_nothing),
+        FAULT_TEST(test_a_rotation_that_failed_is_not_tried_at_once),
+        FAULT_TEST(test_no_room_for_the_new_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
