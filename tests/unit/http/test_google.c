@@ -3,9 +3,8 @@
 #include "http/base64.h"
 #include "http/google_priv.h"
 #include "http/metadata.h"
+#include "http/token_fixture.h"
 #include "http/token_priv.h"
-#include "sinks/loopback.h"
-#include "unit.h"
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>
@@ -18,6 +17,7 @@
 
 static EVP_PKEY *key;     /* of the service account */
 static char *pem_in_json; /* its private key, escaped */
+static char subject[128]; /* where a subject token stands */
 
 static int make_key(void **state) {
     (void)state;
@@ -44,84 +44,17 @@ static int free_key(void **state) {
     return 0;
 }
 
-typedef struct fixture {
-    loopback lb;
-    char dir[64], file[128], subject[128];
-    char base[64], host[64];
-    er_cancel cancel;
-    er_auth_settings settings;
-    er_auth *auth;
-    er_err err;
-    char *answers[16]; /* to be freed */
-    size_t answers_n;
-} fixture;
-
-static char *answer_of(fixture *f, const char *status, const char *body) {
-    size_t n = strlen(body) + 256;
-    char *text = malloc(n);
-    assert_non_null(text);
-    (void)snprintf(text, n, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n%s", status, strlen(body),
-                   body);
-    assert_true(f->answers_n < sizeof f->answers / sizeof f->answers[0]);
-    f->answers[f->answers_n++] = text;
-    return text;
-}
-
-static void says(fixture *f, const char *status, const char *body) {
-    loopback_reset(&f->lb, answer_of(f, status, body));
-}
-
-static void then(fixture *f, const char *status, const char *body) {
-    loopback_then(&f->lb, answer_of(f, status, body));
-}
-
-static void put_file(const char *path, const char *text) {
-    char fresh[160];
-    (void)snprintf(fresh, sizeof fresh, "%s.fresh", path);
-    FILE *file = fopen(fresh, "we");
-    assert_non_null(file);
-    (void)fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-    assert_int_equal(rename(fresh, path), 0);
-}
-
 static void setup(fixture *f) {
-    *f = (fixture){0};
-    assert_int_equal(er_cancel_init(&f->cancel, NULL), ER_OK);
-    loopback_start(&f->lb, NULL);
-    (void)snprintf(f->base, sizeof f->base, "http://127.0.0.1:%d", f->lb.port);
-    (void)snprintf(f->host, sizeof f->host, "127.0.0.1:%d", f->lb.port);
+    fixture_init(f, "sinks.log.auth");
     assert_int_equal(setenv("GCE_METADATA_HOST", f->host, 1), 0);
     assert_int_equal(unsetenv("GOOGLE_APPLICATION_CREDENTIALS"), 0);
-    (void)snprintf(f->dir, sizeof f->dir, "/tmp/er-google-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    (void)snprintf(f->file, sizeof f->file, "%s/credentials.json", f->dir);
-    (void)snprintf(f->subject, sizeof f->subject, "%s/subject", f->dir);
+    (void)snprintf(subject, sizeof subject, "%s/subject", f->dir);
     er_auth_google(&f->settings, "https://scope.example/write");
 }
 
 static void teardown(fixture *f) {
-    er_auth_free(f->auth);
-    loopback_stop(&f->lb);
-    er_cancel_fini(&f->cancel);
-    (void)remove(f->file);
-    (void)remove(f->subject);
-    assert_int_equal(rmdir(f->dir), 0);
-    for (size_t i = 0; i < f->answers_n; i++) {
-        free(f->answers[i]);
-    }
-}
-
-static er_status try_start(fixture *f) {
-    er_http_options options = {
-        .cancel = &f->cancel, .user_agent = "eventrouter", .connect_timeout_ms = 5000};
-    return er_auth_new(&f->settings, "sinks.log.auth", &options, 5000, &f->auth, &f->err);
-}
-
-static void start(fixture *f) {
-    if (try_start(f) != ER_OK) {
-        fail_msg("%s", f->err.msg);
-    }
+    (void)remove(subject);
+    fixture_fini(f);
 }
 
 /* With this credentials file; %s in it is the base URL. */
@@ -134,7 +67,7 @@ static void start_with(fixture *f, const char *credentials) {
             to = stpcpy(to, f->base);
             p += 4;
         } else if (strncmp(p, "SUBJECT", 7) == 0) {
-            to = stpcpy(to, f->subject);
+            to = stpcpy(to, subject);
             p += 7;
         } else if (strncmp(p, "PEM", 3) == 0) {
             to = stpcpy(to, pem_in_json);
@@ -150,27 +83,6 @@ static void start_with(fixture *f, const char *credentials) {
     start(f);
 }
 
-static er_status apply(fixture *f, char out[512]) {
-    er_http_request req = {0};
-    f->err = (er_err){0};
-    out[0] = '\0';
-    er_status status = er_auth_apply(f->auth, &req, &f->err);
-    if (status == ER_OK) {
-        assert_int_equal(req.headers_n, 1);
-        assert_string_equal(req.headers[0].name, "Authorization");
-        (void)snprintf(out, 512, "%.*s", (int)req.headers[0].value.n, req.headers[0].value.p);
-    }
-    return status;
-}
-
-static void expect_bearer(fixture *f, const char *value) {
-    char got[512];
-    if (apply(f, got) != ER_OK) {
-        fail_msg("%s", f->err.msg);
-    }
-    assert_string_equal(got, value);
-}
-
 static void expect_error(fixture *f, er_status status, const char *text) {
     char got[512];
     assert_int_equal(apply(f, got), status);
@@ -180,12 +92,6 @@ static void expect_error(fixture *f, er_status status, const char *text) {
 
 static void expect_line(fixture *f, size_t i, const char *line) {
     assert_memory_equal(f->lb.requests[i], line, strlen(line));
-}
-
-static void expect_header(fixture *f, size_t i, const char *name, const char *value) {
-    char got[512];
-    assert_true(loopback_header(&f->lb, i, name, got));
-    assert_string_equal(got, value);
 }
 
 #define TOKEN(name_)                                                                               \
@@ -553,7 +459,7 @@ static void test_external_account(void **state) {
     (void)state;
     fixture f;
     setup(&f);
-    put_file(f.subject, "outside-1\n");
+    put_file(subject, "outside-1\n");
     start_with(&f, EXTERNAL("}"));
     says(&f, "200 OK", TOKEN("t-1"));
     then(&f, "200 OK", TOKEN("t-2"));
@@ -563,7 +469,7 @@ static void test_external_account(void **state) {
     assert_string_equal(loopback_body(&f.lb, 0),
                         EXCHANGE("https%3A%2F%2Fscope.example%2Fwrite", "outside-1"));
     /* The kubelet replaces projected tokens: read anew each time. */
-    put_file(f.subject, "outside-2");
+    put_file(subject, "outside-2");
     expect_bearer(&f, "Bearer t-1");
     assert_true(er_auth_refresh(f.auth));
     expect_bearer(&f, "Bearer t-2");
@@ -576,21 +482,21 @@ static void test_external_account_in_json(void **state) {
     (void)state;
     fixture f;
     setup(&f);
-    put_file(f.subject, "{\"id_token\":\"a+b\"}");
+    put_file(subject, "{\"id_token\":\"a+b\"}");
     start_with(&f, EXTERNAL(",\"format\":{\"type\":\"json\",\"subject_token_field_name\":"
                             "\"id_token\"}}"));
     says(&f, "200 OK", TOKEN("t-1"));
     expect_bearer(&f, "Bearer t-1");
     assert_string_equal(loopback_body(&f.lb, 0),
                         EXCHANGE("https%3A%2F%2Fscope.example%2Fwrite", "a%2Bb"));
-    put_file(f.subject, "{\"other\":\"a\"}");
+    put_file(subject, "{\"other\":\"a\"}");
     expect_bearer(&f, "Bearer t-1");
     assert_true(er_auth_refresh(f.auth));
     char text[512];
     (void)snprintf(text, sizeof text, "no access token (sinks.log.auth.google): %s holds no token",
-                   f.subject);
+                   subject);
     expect_error(&f, ER_E_DENIED, text);
-    assert_int_equal(remove(f.subject), 0); /* perhaps it is just being replaced */
+    assert_int_equal(remove(subject), 0); /* perhaps it is just being replaced */
     char got[512];
     assert_int_equal(apply(&f, got), ER_E_UNAVAILABLE);
     assert_int_equal(f.err.code, ER_E_UNAVAILABLE);
@@ -601,7 +507,7 @@ static void test_impersonation(void **state) {
     (void)state;
     fixture f;
     setup(&f);
-    put_file(f.subject, "outside-1");
+    put_file(subject, "outside-1");
     start_with(&f, EXTERNAL("},\"service_account_impersonation_url\":"
                             "\"BASE/v1/projects/-/serviceAccounts/r@p:generateAccessToken\","
                             "\"service_account_impersonation\":{\"token_lifetime_seconds\":1800}"));

@@ -1,96 +1,20 @@
 /* OAuth 2 client credentials: the request byte by byte, the life of a token, hostile answers. */
-#include "http/http.h"
-#include "sinks/loopback.h"
-#include "unit.h"
-
-#define URL_TEXT 128
-
-typedef struct fixture {
-    loopback lb;
-    char url[URL_TEXT];
-    er_cancel cancel;
-    er_auth_settings settings;
-    er_auth *auth;
-    char *answers[16]; /* to be freed */
-    size_t answers_n;
-    er_err err;
-} fixture;
+#include "http/token_fixture.h"
 
 static char secret_text[] = "s3cr:t/ä";
 static char client_text[] = "a client";
 
-static char *answer_of(fixture *f, const char *status, const char *more, const char *body) {
-    size_t n = strlen(body) + 256;
-    char *text = malloc(n);
-    assert_non_null(text);
-    (void)snprintf(text, n, "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n%s", status, more,
-                   strlen(body), body);
-    assert_true(f->answers_n < sizeof f->answers / sizeof f->answers[0]);
-    f->answers[f->answers_n++] = text;
-    return text;
-}
-
-/* The endpoint answers this to all that follows. */
-static void says(fixture *f, const char *status, const char *body) {
-    loopback_reset(&f->lb, answer_of(f, status, "", body));
-}
-
-static void start(fixture *f) {
-    er_http_options options = {
-        .cancel = &f->cancel, .user_agent = "eventrouter", .connect_timeout_ms = 5000};
-    if (er_auth_new(&f->settings, "sinks.hook.auth", &options, 5000, &f->auth, &f->err) != ER_OK) {
-        fail_msg("%s", f->err.msg);
-    }
-}
+static char url[128];
 
 static void setup(fixture *f) {
-    *f = (fixture){0};
-    assert_int_equal(er_cancel_init(&f->cancel, NULL), ER_OK);
-    loopback_start(&f->lb, NULL);
-    (void)snprintf(f->url, sizeof f->url, "http://127.0.0.1:%d/token?t=1", f->lb.port);
+    fixture_init(f, "sinks.hook.auth");
+    f->secret = secret_text;
+    (void)snprintf(url, sizeof url, "%s/token?t=1", f->base);
     f->settings.oauth2 = (er_oauth2_settings){
-        .token_url = {.kind = ER_SECRET_LITERAL, .text = f->url},
+        .token_url = {.kind = ER_SECRET_LITERAL, .text = url},
         .client_secret = {.kind = ER_SECRET_LITERAL, .text = secret_text},
         .client_id = client_text,
     };
-}
-
-static void teardown(fixture *f) {
-    er_auth_free(f->auth);
-    loopback_stop(&f->lb);
-    er_cancel_fini(&f->cancel);
-    for (size_t i = 0; i < f->answers_n; i++) {
-        free(f->answers[i]);
-    }
-}
-
-/* Authorization of the next request, or "" and the error. */
-static er_status apply(fixture *f, char out[512]) {
-    er_http_request req = {0};
-    f->err = (er_err){0};
-    out[0] = '\0';
-    er_status status = er_auth_apply(f->auth, &req, &f->err);
-    if (status == ER_OK) {
-        assert_int_equal(req.headers_n, 1);
-        assert_string_equal(req.headers[0].name, "Authorization");
-        (void)snprintf(out, 512, "%.*s", (int)req.headers[0].value.n, req.headers[0].value.p);
-    }
-    assert_null(strstr(f->err.msg, secret_text));
-    return status;
-}
-
-static void expect_bearer(fixture *f, const char *value) {
-    char got[512];
-    if (apply(f, got) != ER_OK) {
-        fail_msg("%s", f->err.msg);
-    }
-    assert_string_equal(got, value);
-}
-
-static void expect_header(fixture *f, size_t i, const char *name, const char *value) {
-    char got[512];
-    assert_true(loopback_header(&f->lb, i, name, got));
-    assert_string_equal(got, value);
 }
 
 static void test_the_request(void **state) {
@@ -113,7 +37,7 @@ static void test_the_request(void **state) {
     assert_string_equal(loopback_body(&f.lb, 0),
                         "grant_type=client_credentials&scope=events%2Fwrite%20b&audience=https%3A%"
                         "2F%2Fsiem.example%2F");
-    teardown(&f);
+    fixture_fini(&f);
 }
 
 static void test_credentials_in_the_body(void **state) {
@@ -129,7 +53,7 @@ static void test_credentials_in_the_body(void **state) {
     assert_string_equal(loopback_body(&f.lb, 0),
                         "grant_type=client_credentials&client_id=a%20client"
                         "&client_secret=s3cr%3At%2F%C3%A4");
-    teardown(&f);
+    fixture_fini(&f);
 }
 
 /* A token is given up once after it has worked; one refused at its first use is not. */
@@ -148,7 +72,7 @@ static void test_refresh(void **state) {
     expect_bearer(&f, "Bearer t-2");
     assert_int_equal(loopback_requests(&f.lb), 1);
     assert_false(er_auth_refresh(f.auth));
-    teardown(&f);
+    fixture_fini(&f);
 }
 
 /* Requests for tokens within `ms` of use, when the endpoint says this of a token's life. */
@@ -163,7 +87,7 @@ static size_t asked_within(const char *life, int64_t ms) {
     (void)er_cancel_sleep(&f.cancel, er_deadline_in(ms));
     expect_bearer(&f, "Bearer t");
     size_t n = loopback_requests(&f.lb);
-    teardown(&f);
+    fixture_fini(&f);
     return n;
 }
 
@@ -197,7 +121,7 @@ static void expect_error(const char *status, const char *body, er_status want, c
     assert_non_null(strstr(rest + 1, expected));
     assert_non_null(strstr(rest + 1, text));
     assert_non_null(strstr(rest + 1, "(sinks.hook.auth.oauth2)"));
-    teardown(&f);
+    fixture_fini(&f);
 }
 
 static void test_refusals_name_the_setting(void **state) {
@@ -259,7 +183,7 @@ static void test_huge_answers(void **state) {
     er_http_request req = {0};
     assert_int_equal(er_auth_apply(f.auth, &req, NULL), ER_OK);
     assert_int_equal(req.headers[0].value.n, strlen("Bearer ") + 16384);
-    teardown(&f);
+    fixture_fini(&f);
     free(body);
     body = filled("{\"access_token\":\"", 16385, "\"}");
     expect_error("200 OK", body, ER_E_DENIED, "no access_token that can be used");
@@ -271,7 +195,7 @@ static void test_huge_answers(void **state) {
     char got[512];
     assert_int_equal(apply(&f, got), ER_E_UNAVAILABLE);
     assert_non_null(strstr(f.err.msg, "is over 65536 bytes"));
-    teardown(&f);
+    fixture_fini(&f);
     free(body);
 }
 
@@ -285,7 +209,7 @@ static void test_no_answer(void **state) {
     assert_int_equal(f.err.code, ER_E_UNAVAILABLE);
     er_cancel_set(&f.cancel);
     assert_int_equal(apply(&f, got), ER_E_CANCELLED);
-    teardown(&f);
+    fixture_fini(&f);
 }
 
 static void test_retry_after(void **state) {
@@ -299,39 +223,27 @@ static void test_retry_after(void **state) {
     assert_int_equal(f.err.retry_after_ms, 7000);
     says(&f, "200 OK", "{\"access_token\":\"t\"}"); /* the failure sticks to nothing */
     expect_bearer(&f, "Bearer t");
-    teardown(&f);
-}
-
-static void put_file(const char *path, const char *text) {
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    fixture_fini(&f);
 }
 
 /* A secret that was replaced is tried at once, without waiting for the next attempt. */
 static void test_a_rotated_secret(void **state) {
     (void)state;
-    char path[] = "/tmp/er-oauth2-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(close(fd), 0);
-    put_file(path, "old\n");
     fixture f;
     setup(&f);
-    f.settings.oauth2.client_secret = (er_secret_ref){.kind = ER_SECRET_FILE, .text = path};
+    put_file(f.file, "old\n");
+    f.settings.oauth2.client_secret = (er_secret_ref){.kind = ER_SECRET_FILE, .text = f.file};
     start(&f);
-    put_file(path, "newer\n");
-    loopback_reset(&f.lb, answer_of(&f, "401 No", "", "{\"error\":\"invalid_client\"}"));
-    loopback_then(&f.lb, answer_of(&f, "200 OK", "", "{\"access_token\":\"t-1\"}"));
+    put_file(f.file, "newer\n");
+    says(&f, "401 No", "{\"error\":\"invalid_client\"}");
+    then(&f, "200 OK", "{\"access_token\":\"t-1\"}");
     expect_bearer(&f, "Bearer t-1");
     assert_int_equal(loopback_requests(&f.lb), 2);
     expect_header(&f, 0, "Authorization", "Basic YSUyMGNsaWVudDpvbGQ=");
     expect_header(&f, 1, "Authorization", "Basic YSUyMGNsaWVudDpuZXdlcg==");
-    put_file(path, "newest one\n");
+    put_file(f.file, "newest one\n");
     assert_true(er_auth_refresh(f.auth)); /* after a 401 by the resource: another secret */
-    teardown(&f);
-    assert_int_equal(unlink(path), 0);
+    fixture_fini(&f);
 }
 
 int main(void) {
