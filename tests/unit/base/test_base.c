@@ -283,13 +283,8 @@ static void test_secret_errors(void **state) {
     assert_string_equal(err.msg, "a.b: /tmp is not a regular file");
 }
 
-static int setup(void **state) {
-    (void)state;
-    er_json_setup();
-    return 0;
-}
-
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_time_round_trip),
         cmocka_unit_test(test_time_refuses),
@@ -306,5 +301,5 @@ int main(void) {
         cmocka_unit_test(test_secret_file_changes),
         cmocka_unit_test(test_secret_errors),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,20 +2,16 @@
 #ifndef ER_TESTS_UNIT_RECORD_LOOK_H
 #define ER_TESTS_UNIT_RECORD_LOOK_H
 
-#include "unit.h"
+#include "golden.h"
 
 #include "record/deployment.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define OBSERVED 1767323099123456 /* 2026-01-02T03:04:59.123456Z */
 
 typedef struct looker {
     er_deployment_options options;
     er_buf memory;
-    er_buf records; /* one a line */
-    size_t n;       /* of records */
+    er_buf records;                                           /* one a line */
+    size_t n;                                                 /* of records */
+    void (*saw)(void *arg, const er_deployment_shown *shown); /* gets the looker; may be NULL */
     er_status status;
     er_err err;
 } looker;
@@ -33,12 +29,7 @@ static inline void looker_fini(looker *l) {
 
 static inline void looker_emit(void *arg, er_draft *draft) {
     looker *l = arg;
-    draft->rec.cluster = ER_STR("c1");
-    er_record *rec = er_record_seal(&draft->rec);
-    assert_non_null(rec);
-    er_record_json(rec, &l->records);
-    er_buf_putc(&l->records, '\n');
-    er_record_unref(rec);
+    put_record(&l->records, draft);
     l->n++;
 }
 
@@ -51,6 +42,7 @@ static inline void looker_look(looker *l, er_sight sight, const er_json *object)
                     .since = ER_TIME_NONE,
                     .arg = l,
                     .emit = looker_emit,
+                    .saw = l->saw,
                     .memory = &l->memory};
     l->status = er_deployment_look(&l->options, &look, &l->err);
     assert_int_equal(er_buf_status(&l->memory), ER_OK);
@@ -67,33 +59,6 @@ static inline void looker_look_text(looker *l, er_sight sight, const char *text)
     looker_look(l, sight, doc.root);
     er_json_doc_fini(&doc);
     free(copy);
-}
-
-/* A whole file; the caller frees it. */
-static inline char *read_file(const char *path) {
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    er_buf text;
-    er_buf_init(&text, 64u << 20);
-    char part[65536];
-    for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) {
-        er_buf_put(&text, part, n);
-    }
-    (void)fclose(file);
-    return er_buf_take(&text, NULL);
-}
-
-/* Compares with a golden file, and with ER_GOLDEN_WRITE set writes it instead. */
-static inline void assert_golden(const char *path, er_buf *found) {
-    if (getenv("ER_GOLDEN_WRITE") != NULL) {
-        FILE *file = fopen(path, "w");
-        assert_non_null(file);
-        assert_int_equal(fwrite(found->p, 1, found->len, file), found->len);
-        (void)fclose(file);
-    }
-    char *golden = read_file(path);
-    assert_string_equal(er_buf_cstr(found), golden);
-    free(golden);
 }
 
 #endif

@@ -3,8 +3,7 @@
 
 #include "record/input.h"
 
-#define PAIRS  187
-#define GOLDEN ER_SOURCE_DIR "/tests/golden/"
+#define PAIRS 187
 
 /* ---- pairs ---- */
 
@@ -115,9 +114,8 @@ static void test_pairs(void **state) {
     er_json_doc doc;
     er_json_doc_init(&doc);
     size_t n = 0;
-    for (char *line = text, *next; *line != '\0'; line = next) {
-        next = strchr(line, '\n') + 1;
-        next[-1] = '\0';
+    char *rest = text;
+    for (char *line = next_line(&rest); line != NULL; line = next_line(&rest)) {
         char *pair = expand(line);
         er_err err;
         assert_int_equal(er_json_parse(&doc, pair, strlen(pair), &err), ER_OK);
@@ -165,9 +163,8 @@ static void replay(er_buf *records, unsigned times) {
     char *text = read_file(GOLDEN "recordings/deployments.ndjson");
     er_json_doc doc;
     er_json_doc_init(&doc);
-    for (char *line = text, *next; *line != '\0'; line = next) {
-        next = strchr(line, '\n') + 1; /* every line has one */
-        next[-1] = '\0';
+    char *rest = text;
+    for (char *line = next_line(&rest); line != NULL; line = next_line(&rest)) {
         er_err err;
         assert_int_equal(er_json_parse(&doc, line, strlen(line), &err), ER_OK);
         const er_json *object = er_json_get(doc.root, "object");

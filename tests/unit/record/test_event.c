@@ -1,11 +1,4 @@
-#include "unit.h"
-
-#include "record/event.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define OBSERVED 1767323099123456 /* 2026-01-02T03:04:59.123456Z */
+#include "golden.h"
 
 /* The record's JSON for an Event, or the error's text. The caller frees it. */
 static char *record_of(const char *event, int64_t delta) {
@@ -286,53 +279,28 @@ static void test_notice(void **state) {
 /* A real incident, frame by frame, against the golden records. */
 static void test_recording(void **state) {
     (void)state;
-    FILE *frames = fopen(ER_SOURCE_DIR "/tests/golden/recordings/events.ndjson", "r");
-    FILE *golden = fopen(ER_SOURCE_DIR "/tests/golden/records/events.ndjson", "r");
-    FILE *fresh = getenv("ER_GOLDEN_OUT") == NULL ? NULL : fopen(getenv("ER_GOLDEN_OUT"), "w");
-    assert_non_null(frames);
-    char *line = NULL;
-    char *expected = NULL;
-    size_t cap = 0;
-    size_t expected_cap = 0;
-    ssize_t n;
+    char *frames = read_file(GOLDEN "recordings/events.ndjson");
+    er_buf out;
+    er_buf_init(&out, 16u << 20);
     size_t records = 0;
-    while ((n = getline(&line, &cap, frames)) > 0) {
-        const char *object = strstr(line, "\"object\":");
+    char *rest = frames;
+    for (char *line = next_line(&rest); line != NULL; line = next_line(&rest)) {
+        char *object = strstr(line, "\"object\":");
         assert_non_null(object);
-        char *event = er_str_dup((er_str){object + 9, (size_t)n - (size_t)(object + 9 - line) - 2});
-        char *json = record_of(event, -1);
-        if (fresh != NULL) {
-            assert_true(fprintf(fresh, "%s\n", json) > 0);
-        } else {
-            assert_non_null(golden);
-            ssize_t m = getline(&expected, &expected_cap, golden);
-            assert_true(m > 1);
-            expected[m - 1] = '\0';
-            assert_string_equal(json, expected);
-        }
+        line[strlen(line) - 1] = '\0'; /* the frame's own brace */
+        char *json = record_of(object + 9, -1);
+        er_buf_putf(&out, "%s\n", json);
         free(json);
-        free(event);
         records++;
     }
+    assert_golden(GOLDEN "records/events.ndjson", &out);
     assert_int_equal(records, 196);
-    free(line);
-    free(expected);
-    (void)fclose(frames);
-    if (golden != NULL) {
-        (void)fclose(golden);
-    }
-    if (fresh != NULL) {
-        (void)fclose(fresh);
-    }
-}
-
-static int setup(void **state) {
-    (void)state;
-    er_json_setup();
-    return 0;
+    er_buf_fini(&out);
+    free(frames);
 }
 
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_old_recorder),
         cmocka_unit_test(test_new_recorder_with_series),
@@ -345,5 +313,5 @@ int main(void) {
         cmocka_unit_test(test_notice),
         cmocka_unit_test(test_recording),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,7 @@
 /* Records read back, and everything that explain can be given. */
-#include "unit.h"
+#include "golden.h"
 
 #include "record/input.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define OBSERVED 1767323099123456 /* 2026-01-02T03:04:59.123456Z */
 
 /* A line for each call of the handler: "document.item@line+offset" and what was said. */
 typedef struct log {
@@ -250,28 +245,23 @@ static void test_every_member_comes_back(void **state) {
 }
 
 static size_t count_back(const char *path) {
-    FILE *golden = fopen(path, "r");
-    assert_non_null(golden);
-    char *line = NULL;
-    size_t cap = 0;
+    char *text = read_file(path);
     size_t records = 0;
-    ssize_t n;
-    while ((n = getline(&line, &cap, golden)) > 0) {
-        line[n - 1] = '\0';
+    char *rest = text;
+    for (char *line = next_line(&rest); line != NULL; line = next_line(&rest)) {
         assert_same(line);
         records++;
     }
-    free(line);
-    (void)fclose(golden);
+    free(text);
     return records;
 }
 
 static void test_golden_records_come_back(void **state) {
     (void)state;
-    assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/events.ndjson"), 196);
-    assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/deployments.ndjson"), 34);
-    assert_int_equal(count_back(ER_SOURCE_DIR "/tests/golden/records/deployment-pairs.ndjson"),
-                     148);
+    assert_int_equal(count_back(GOLDEN "records/events.ndjson"), 196);
+    assert_int_equal(count_back(GOLDEN "records/deployments.ndjson"), 34);
+    assert_int_equal(count_back(GOLDEN "records/deployment-pairs.ndjson"), 148);
+    assert_int_equal(count_back(GOLDEN "records/restarts.ndjson"), 13);
 }
 
 static void test_unusable_records(void **state) {
@@ -333,13 +323,8 @@ static void test_events_k8s_io(void **state) {
     free(new);
 }
 
-static int setup(void **state) {
-    (void)state;
-    er_json_setup();
-    return 0;
-}
-
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_faults),
@@ -351,5 +336,5 @@ int main(void) {
         cmocka_unit_test(test_unusable_records),
         cmocka_unit_test(test_events_k8s_io),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

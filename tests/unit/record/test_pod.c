@@ -1,13 +1,8 @@
-#include "unit.h"
+#include "golden.h"
 
 #include "record/pod.h"
 #include "record/read.h"
 #include "record/workload.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-#define OBSERVED 1767323099123456 /* 2026-01-02T03:04:59.123456Z */
 
 /* ---- a pod as the program would look at it, one object after the other ---- */
 
@@ -22,12 +17,7 @@ typedef struct watcher {
 
 static void write_record(void *arg, er_draft *draft) {
     watcher *w = arg;
-    draft->rec.cluster = ER_STR("c1");
-    er_record *rec = er_record_seal(&draft->rec);
-    assert_non_null(rec);
-    er_record_json(rec, &w->out);
-    er_buf_putc(&w->out, '\n');
-    er_record_unref(rec);
+    put_record(&w->out, draft);
     w->records++;
 }
 
@@ -73,47 +63,6 @@ static void watcher_fini(watcher *w) {
     er_buf_fini(&w->out);
 }
 
-static char *file_text(const char *path) {
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    er_buf text;
-    er_buf_init(&text, 64u << 20);
-    char part[65536];
-    size_t n;
-    while ((n = fread(part, 1, sizeof part, f)) > 0) {
-        er_buf_put(&text, part, n);
-    }
-    (void)fclose(f);
-    char *result = er_buf_take(&text, NULL);
-    assert_non_null(result);
-    return result;
-}
-
-/* The next line, ended in place; NULL at the end. */
-static char *next_line(char **rest) {
-    char *line = *rest;
-    char *end = strchr(line, '\n');
-    if (end == NULL) {
-        return NULL;
-    }
-    *end = '\0';
-    *rest = end + 1;
-    return line;
-}
-
-/* Compares with the golden file; with ER_GOLDEN_OUT=1 writes it anew. */
-static void assert_golden(er_buf *found, const char *path) {
-    if (getenv("ER_GOLDEN_OUT") != NULL) {
-        FILE *f = fopen(path, "w");
-        assert_non_null(f);
-        assert_int_equal(fwrite(found->p, 1, found->len, f), found->len);
-        assert_int_equal(fclose(f), 0);
-    }
-    char *expected = file_text(path);
-    assert_string_equal(er_buf_cstr(found), expected);
-    free(expected);
-}
-
 /* ---- pairs and longer stories, with their golden records and memories ---- */
 
 static void play_case(const er_json *story, er_buf *out) {
@@ -141,7 +90,7 @@ static void play_case(const er_json *story, er_buf *out) {
 
 static void test_cases(void **state) {
     (void)state;
-    char *text = file_text(ER_SOURCE_DIR "/tests/golden/pods/cases.json");
+    char *text = read_file(GOLDEN "pods/cases.json");
     er_json_doc doc;
     er_json_doc_init(&doc);
     assert_int_equal(er_json_parse(&doc, text, strlen(text), NULL), ER_OK);
@@ -151,7 +100,7 @@ static void test_cases(void **state) {
          story = er_json_next(story)) {
         play_case(story, &out);
     }
-    assert_golden(&out, ER_SOURCE_DIR "/tests/golden/pods/cases.txt");
+    assert_golden(GOLDEN "pods/cases.txt", &out);
     er_buf_fini(&out);
     er_json_doc_fini(&doc);
     free(text);
@@ -179,7 +128,7 @@ static watcher *pod_of(pods *p, er_str uid) {
 
 /* The frames of pods.ndjson; longest gets the longest memory of a pod. */
 static void play_recording(er_buf *out, size_t *longest) {
-    char *text = file_text(ER_SOURCE_DIR "/tests/golden/recordings/pods.ndjson");
+    char *text = read_file(GOLDEN "recordings/pods.ndjson");
     pods p = {.n = 0};
     er_json_doc doc;
     er_json_doc_init(&doc);
@@ -212,7 +161,7 @@ static void test_recording(void **state) {
     er_buf_init(&out, 16u << 20);
     size_t longest = 0;
     play_recording(&out, &longest);
-    assert_golden(&out, ER_SOURCE_DIR "/tests/golden/records/restarts.ndjson");
+    assert_golden(GOLDEN "records/restarts.ndjson", &out);
     assert_int_equal(longest, strlen("{\"c\":{\"worker\":[7,\"74e6ec76\"]}}"));
     er_buf_fini(&out);
 }
@@ -234,8 +183,8 @@ static void test_derived_owners(void **state) {
     (void)state;
     static er_json_doc sets[256];
     size_t sets_n = 0;
-    char *sets_text = file_text(ER_SOURCE_DIR "/tests/golden/recordings/replicasets.ndjson");
-    char *pods_text = file_text(ER_SOURCE_DIR "/tests/golden/recordings/pods.ndjson");
+    char *sets_text = read_file(GOLDEN "recordings/replicasets.ndjson");
+    char *pods_text = read_file(GOLDEN "recordings/pods.ndjson");
     char *rest = sets_text;
     for (char *line = next_line(&rest); line != NULL; line = next_line(&rest)) {
         er_json_doc_init(&sets[sets_n]);
@@ -269,7 +218,7 @@ static void test_derived_owners(void **state) {
 /* Canonical JSON, read back and written again, is the same. */
 static void test_records_come_back(void **state) {
     (void)state;
-    char *text = file_text(ER_SOURCE_DIR "/tests/golden/pods/cases.txt");
+    char *text = read_file(GOLDEN "pods/cases.txt");
     size_t records = 0;
     er_buf texts;
     er_buf_init(&texts, 1u << 20);
@@ -497,18 +446,13 @@ static void test_memory_limit(void **state) {
     er_json_doc_fini(&doc);
 }
 
-static int setup(void **state) {
-    (void)state;
-    er_json_setup();
-    return 0;
-}
-
 int main(void) {
+    er_json_setup();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),          cmocka_unit_test(test_recording),
         cmocka_unit_test(test_derived_owners), cmocka_unit_test(test_records_come_back),
         cmocka_unit_test(test_same_again),     cmocka_unit_test(test_many_containers),
         cmocka_unit_test(test_foreign_memory), cmocka_unit_test(test_memory_limit),
     };
-    return cmocka_run_group_tests(tests, setup, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
