@@ -243,6 +243,16 @@ er_str er_json_get_str(const er_json *object, const char *key) {
     return er_json_str(er_json_get(object, key));
 }
 
+er_time er_json_get_time(const er_json *object, const char *key) {
+    er_time t;
+    return er_time_parse(er_json_get_str(object, key), &t) ? t : ER_TIME_NONE;
+}
+
+int64_t er_json_get_count(const er_json *object, const char *key, int64_t otherwise) {
+    int64_t n;
+    return er_json_int(er_json_get(object, key), &n) && n >= 0 ? n : otherwise;
+}
+
 bool er_json_int(const er_json *node, int64_t *out) {
     if (node == NULL || !cJSON_IsNumber(node)) {
         return false;

@@ -9,6 +9,7 @@
 #ifndef ER_BASE_JSON_READ_H
 #define ER_BASE_JSON_READ_H
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -48,6 +49,9 @@ const er_json *er_json_path(const er_json *object, const char *k1, const char *k
 void er_json_pick(const er_json *object, const char *const *keys, size_t n, const er_json **out);
 er_str er_json_str(const er_json *node); /* "" when it is not a string */
 er_str er_json_get_str(const er_json *object, const char *key);
+er_time er_json_get_time(const er_json *object, const char *key); /* ER_TIME_NONE: not a time */
+/* A count: otherwise, where it is not an integer or is negative. */
+int64_t er_json_get_count(const er_json *object, const char *key, int64_t otherwise);
 bool er_json_int(const er_json *node, int64_t *out); /* false: not a number, or not integral */
 typedef enum er_json_type {
     ER_JSON_NULL, /* absent as well */

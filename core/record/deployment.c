@@ -51,16 +51,6 @@ typedef struct view {
 
 /* ---- memory ---- */
 
-static int64_t int_or(const er_json *node, int64_t otherwise) {
-    int64_t n;
-    return er_json_int(node, &n) && n >= 0 ? n : otherwise;
-}
-
-static er_time time_of(const er_json *node) {
-    er_time t;
-    return er_time_parse(er_json_str(node), &t) ? t : ER_TIME_NONE;
-}
-
 static void read_past(view *v) {
     er_buf_put_str(&v->past_text, v->look->remembered);
     er_err err;
@@ -78,9 +68,9 @@ static void read_past(view *v) {
     p->name = er_json_get_str(root, "name");
     p->namespace_ = er_json_get_str(root, "namespace");
     p->revision = er_json_get_str(root, "revision");
-    p->generation = int_or(er_json_get(root, "generation"), -1);
-    p->actual = int_or(er_json_get(root, "actual"), -1);
-    p->managed = time_of(er_json_get(root, "managed"));
+    p->generation = er_json_get_count(root, "generation", -1);
+    p->actual = er_json_get_count(root, "actual", -1);
+    p->managed = er_json_get_time(root, "managed");
     p->redacted = er_json_is_true(er_json_get(root, "redacted"));
     p->ignored = er_json_is_true(er_json_get(root, "ignored"));
     er_rollout_read(&p->rollout, er_json_get(root, "rollout"));
@@ -183,7 +173,7 @@ static const er_json *annotations_of(const er_json *object) {
 }
 
 static int64_t replicas_of(const er_json *object) {
-    return int_or(er_json_path(object, "spec", "replicas"), 1);
+    return er_json_get_count(er_json_get(object, "spec"), "replicas", 1);
 }
 
 static int64_t max_of(const view *v, const er_json *object, er_str namespace_, er_str name) {
@@ -462,8 +452,9 @@ static er_status read_present(view *v, er_err *err) {
         .name = er_json_get_str(meta, "name"),
         .namespace_ = er_json_get_str(meta, "namespace"),
         .revision = er_json_get_str(annotations, REVISION),
-        .generation = int_or(er_json_get(meta, "generation"), -1),
-        .actual = int_or(er_json_path(object, "status", "replicas"), 0), /* 0 is left out */
+        .generation = er_json_get_count(meta, "generation", -1),
+        /* 0 is left out */
+        .actual = er_json_get_count(er_json_get(object, "status"), "replicas", 0),
         .newest = er_owner_newest(object),
         .ignored = er_str_eqc(er_json_get_str(annotations, IGNORE), "true"),
     };

@@ -7,6 +7,18 @@
  * bytes, makes up for most of them. */
 #define KEYS_BYTES 256
 
+static void put_count_opt(er_jw *w, const char *key, int64_t count) {
+    if (count >= 0) {
+        er_jw_kint(w, key, count);
+    }
+}
+
+static void put_flag(er_jw *w, const char *key, bool is_set) {
+    if (is_set) {
+        er_jw_kbool(w, key, true);
+    }
+}
+
 static void put_ref(er_jw *w, const char *key, const er_object_ref *ref) {
     if (ref->api_version.n + ref->kind.n + ref->namespace_.n + ref->name.n + ref->uid.n +
             ref->resource_version.n + ref->field_path.n ==
@@ -39,9 +51,7 @@ static void put_source(er_jw *w, const er_record *rec) {
 
 static void put_event(er_jw *w, const er_event_part *event) {
     er_jw_kint(w, "count", event->count);
-    if (event->count_delta >= 0) {
-        er_jw_kint(w, "countDelta", event->count_delta);
-    }
+    put_count_opt(w, "countDelta", event->count_delta);
     er_jw_ktime_opt(w, "firstTime", event->first_time);
     er_jw_ktime_opt(w, "lastTime", event->last_time);
     er_jw_kstr_opt(w, "action", event->action);
@@ -63,9 +73,7 @@ static void put_gap(er_jw *w, const er_gap_part *gap) {
     er_jw_kstr_opt(w, "toResourceVersion", gap->to_version);
     er_jw_ktime_opt(w, "fromTime", gap->from_time);
     er_jw_ktime_opt(w, "toTime", gap->to_time);
-    if (gap->recovered >= 0) {
-        er_jw_kint(w, "recovered", gap->recovered);
-    }
+    put_count_opt(w, "recovered", gap->recovered);
     er_jw_object_end(w);
 }
 
@@ -78,12 +86,6 @@ static void put_notice(er_jw *w, const er_notice_part *notice) {
     er_jw_ktime_opt(w, "since", notice->since);
     er_jw_ktime_opt(w, "until", notice->until);
     er_jw_object_end(w);
-}
-
-static void put_count_opt(er_jw *w, const char *key, int64_t count) {
-    if (count >= 0) {
-        er_jw_kint(w, key, count);
-    }
 }
 
 /* "a,b" as an array. */
@@ -106,12 +108,6 @@ static void put_raw_opt(er_jw *w, const char *key, er_str json) {
     if (json.n > 0) {
         er_jw_key(w, key);
         er_jw_raw(w, json);
-    }
-}
-
-static void put_flag(er_jw *w, const char *key, bool is_set) {
-    if (is_set) {
-        er_jw_kbool(w, key, true);
     }
 }
 
@@ -191,9 +187,7 @@ static void put_owner(er_jw *w, const er_workload *owner) {
     er_jw_kstr_opt(w, "kind", owner->kind);
     er_jw_kstr_opt(w, "name", owner->name);
     er_jw_kstr_opt(w, "uid", owner->uid);
-    if (owner->derived) {
-        er_jw_kbool(w, "derived", true);
-    }
+    put_flag(w, "derived", owner->derived);
     er_jw_object_end(w);
 }
 

@@ -13,16 +13,13 @@ static const er_json *entries_of(const er_json *object) {
 }
 
 static er_owner owner_of(const er_json *entry) {
-    er_owner owner = {
+    return (er_owner){
         .manager = er_json_get_str(entry, "manager"),
         .operation = er_json_get_str(entry, "operation"),
         .subresource = er_json_get_str(entry, "subresource"),
+        .time = er_json_get_time(entry, "time"),
         .known = true,
     };
-    if (!er_time_parse(er_json_get_str(entry, "time"), &owner.time)) {
-        owner.time = ER_TIME_NONE;
-    }
-    return owner;
 }
 
 static void put_key_value(er_jw *w, const er_step *step, const char *key) {

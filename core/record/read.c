@@ -11,16 +11,6 @@ static er_status read_time(const er_json *object, const char *key, er_time *out,
     return er_time_parse(er_json_get_str(object, key), out) ? ER_OK : bad(err, key);
 }
 
-static er_time time_or_none(const er_json *object, const char *key) {
-    er_time t;
-    return er_time_parse(er_json_get_str(object, key), &t) ? t : ER_TIME_NONE;
-}
-
-static int64_t count_or(const er_json *object, const char *key, int64_t otherwise) {
-    int64_t n;
-    return er_json_int(er_json_get(object, key), &n) && n >= 0 ? n : otherwise;
-}
-
 static er_object_ref ref_of(const er_json *node) {
     return (er_object_ref){
         .api_version = er_json_get_str(node, "apiVersion"),
@@ -60,10 +50,10 @@ static er_status read_severity(const er_json *object, er_severity *out, er_err *
 static er_status read_event(const er_json *object, er_event_part *event, er_err *err) {
     const er_json *own = er_json_get(object, "event");
     *event = (er_event_part){
-        .count = count_or(object, "count", -1),
-        .count_delta = count_or(object, "countDelta", -1),
-        .first_time = time_or_none(object, "firstTime"),
-        .last_time = time_or_none(object, "lastTime"),
+        .count = er_json_get_count(object, "count", -1),
+        .count_delta = er_json_get_count(object, "countDelta", -1),
+        .first_time = er_json_get_time(object, "firstTime"),
+        .last_time = er_json_get_time(object, "lastTime"),
         .action = er_json_get_str(object, "action"),
         .name = er_json_get_str(own, "name"),
         .uid = er_json_get_str(own, "uid"),
@@ -79,9 +69,9 @@ static er_gap_part gap_of(const er_json *gap) {
         .cause = er_json_get_str(gap, "cause"),
         .from_version = er_json_get_str(gap, "fromResourceVersion"),
         .to_version = er_json_get_str(gap, "toResourceVersion"),
-        .from_time = time_or_none(gap, "fromTime"),
-        .to_time = time_or_none(gap, "toTime"),
-        .recovered = count_or(gap, "recovered", -1),
+        .from_time = er_json_get_time(gap, "fromTime"),
+        .to_time = er_json_get_time(gap, "toTime"),
+        .recovered = er_json_get_count(gap, "recovered", -1),
     };
 }
 
@@ -89,9 +79,9 @@ static er_status read_notice(const er_json *node, er_notice_part *notice, er_err
     *notice = (er_notice_part){
         .sink = er_json_get_str(node, "sink"),
         .cause = er_json_get_str(node, "cause"),
-        .records = count_or(node, "records", -1),
-        .since = time_or_none(node, "since"),
-        .until = time_or_none(node, "until"),
+        .records = er_json_get_count(node, "records", -1),
+        .since = er_json_get_time(node, "since"),
+        .until = er_json_get_time(node, "until"),
     };
     return notice->records >= 0 ? ER_OK : bad(err, "notice.records");
 }
@@ -132,21 +122,21 @@ static er_status read_change(const er_json *node, er_buf *texts, er_change_part 
     const er_json *replicas = er_json_get(node, "replicas");
     *change = (er_change_part){
         .operation = er_json_get_str(node, "operation"),
-        .generation_old = count_or(generation, "old", -1),
-        .generation_new = count_or(generation, "new", -1),
+        .generation_old = er_json_get_count(generation, "old", -1),
+        .generation_new = er_json_get_count(generation, "new", -1),
         .revision = er_json_get_str(node, "revision"),
         .cause = er_json_get_str(node, "cause"),
         .actor_manager = er_json_get_str(actor, "manager"),
         .actor_operation = er_json_get_str(actor, "operation"),
         .actor_subresource = er_json_get_str(actor, "subresource"),
-        .actor_time = time_or_none(actor, "time"),
+        .actor_time = er_json_get_time(actor, "time"),
         .autoscaler = er_json_is_true(er_json_get(actor, "autoscaler")),
-        .omitted = count_or(node, "omitted", 0),
+        .omitted = er_json_get_count(node, "omitted", 0),
         .redacted = er_json_is_true(er_json_get(node, "redacted")),
         .truncated = er_json_is_true(er_json_get(node, "truncated")),
-        .replicas_old = count_or(replicas, "old", -1),
-        .replicas_new = count_or(replicas, "new", -1),
-        .replicas_max = count_or(replicas, "max", -1),
+        .replicas_old = er_json_get_count(replicas, "old", -1),
+        .replicas_new = er_json_get_count(replicas, "new", -1),
+        .replicas_max = er_json_get_count(replicas, "max", -1),
         .over_max = er_json_is_true(er_json_get(replicas, "overMax")),
     };
     span fields = fields_of(er_json_get(node, "fields"), texts);
@@ -169,12 +159,12 @@ static er_status read_rollout(const er_json *node, er_rollout_part *rollout, er_
         .change_id = er_json_get_str(node, "changeId"),
         .reason = er_json_get_str(node, "reason"),
         .message = er_json_get_str(node, "message"),
-        .desired = count_or(replicas, "desired", 0),
-        .total = count_or(replicas, "total", 0),
-        .updated = count_or(replicas, "updated", 0),
-        .ready = count_or(replicas, "ready", 0),
-        .available = count_or(replicas, "available", 0),
-        .duration = count_or(node, "duration", -1),
+        .desired = er_json_get_count(replicas, "desired", 0),
+        .total = er_json_get_count(replicas, "total", 0),
+        .updated = er_json_get_count(replicas, "updated", 0),
+        .ready = er_json_get_count(replicas, "ready", 0),
+        .available = er_json_get_count(replicas, "available", 0),
+        .duration = er_json_get_count(node, "duration", -1),
     };
     return rollout->state.n > 0 ? ER_OK : bad(err, "rollout.state");
 }
@@ -184,13 +174,13 @@ static er_restart_part restart_of(const er_json *node) {
     er_restart_part part = {
         .container = er_json_get_str(node, "container"),
         .container_type = er_json_get_str(node, "containerType"),
-        .count = count_or(node, "count", -1),
-        .delta = count_or(node, "delta", 0),
-        .details_missing = count_or(node, "detailsMissing", 0),
+        .count = er_json_get_count(node, "count", -1),
+        .delta = er_json_get_count(node, "delta", 0),
+        .details_missing = er_json_get_count(node, "detailsMissing", 0),
         .reason = er_json_get_str(node, "reason"),
-        .signal = count_or(node, "signal", 0),
-        .started_at = time_or_none(node, "startedAt"),
-        .finished_at = time_or_none(node, "finishedAt"),
+        .signal = er_json_get_count(node, "signal", 0),
+        .started_at = er_json_get_time(node, "startedAt"),
+        .finished_at = er_json_get_time(node, "finishedAt"),
         .image = er_json_get_str(node, "image"),
         .node = er_json_get_str(node, "node"),
         .waiting_reason = er_json_get_str(node, "waitingReason"),

@@ -18,11 +18,6 @@ typedef struct status {
     er_time time;
 } status;
 
-static int64_t count_of(const er_json *object, const char *key, int64_t otherwise) {
-    int64_t n;
-    return er_json_int(er_json_get(object, key), &n) && n >= 0 ? n : otherwise;
-}
-
 static const er_json *progressing(const er_json *status_) {
     const er_json *list = er_json_get(status_, "conditions");
     for (const er_json *c = er_json_is_array(list) ? er_json_first(list) : NULL; c != NULL;
@@ -40,24 +35,22 @@ static status status_of(const er_json *object) {
     const er_json *node = er_json_get(object, "status");
     const er_json *condition = progressing(node);
     status s = {
-        .generation = count_of(meta, "generation", 0),
-        .observed = count_of(node, "observedGeneration", -1),
-        .desired = count_of(spec, "replicas", 1),
-        .total = count_of(node, "replicas", 0),
-        .updated = count_of(node, "updatedReplicas", 0),
-        .ready = count_of(node, "readyReplicas", 0),
-        .available = count_of(node, "availableReplicas", 0),
+        .generation = er_json_get_count(meta, "generation", 0),
+        .observed = er_json_get_count(node, "observedGeneration", -1),
+        .desired = er_json_get_count(spec, "replicas", 1),
+        .total = er_json_get_count(node, "replicas", 0),
+        .updated = er_json_get_count(node, "updatedReplicas", 0),
+        .ready = er_json_get_count(node, "readyReplicas", 0),
+        .available = er_json_get_count(node, "availableReplicas", 0),
         .revision =
             er_json_get_str(er_json_get(meta, "annotations"), "deployment.kubernetes.io/revision"),
         .progress = er_json_get_str(condition, "status"),
         .reason = er_json_get_str(condition, "reason"),
         .message = er_json_get_str(condition, "message"),
+        .time = er_json_get_time(condition, "lastUpdateTime"),
     };
     s.pauses =
         er_json_is_true(er_json_get(spec, "paused")) || er_str_eqc(s.reason, "DeploymentPaused");
-    if (!er_time_parse(er_json_get_str(condition, "lastUpdateTime"), &s.time)) {
-        s.time = ER_TIME_NONE;
-    }
     return s;
 }
 
@@ -247,16 +240,14 @@ static void write_change(const er_rollout_change *change, er_jw *w) {
 }
 
 static er_rollout_change read_change(const er_json *node) {
-    er_rollout_change change = {.generation = count_of(node, "generation", 0)};
+    er_rollout_change change = {
+        .generation = er_json_get_count(node, "generation", 0),
+        .time = er_json_get_time(node, "time"),
+        .stale = er_json_get_time(node, "stale"),
+    };
     er_str id = er_json_get_str(node, "id");
     if (id.n > 0) {
         (void)er_record_id(id, change.id);
-    }
-    if (!er_time_parse(er_json_get_str(node, "time"), &change.time)) {
-        change.time = ER_TIME_NONE;
-    }
-    if (!er_time_parse(er_json_get_str(node, "stale"), &change.stale)) {
-        change.stale = ER_TIME_NONE;
     }
     return change;
 }
@@ -284,11 +275,9 @@ void er_rollout_read(er_rollout *rollout, const er_json *node) {
         .open = er_json_is_true(er_json_get(node, "open")),
         .paused = er_json_is_true(er_json_get(node, "paused")),
         .stuck = er_json_is_true(er_json_get(node, "stuck")),
+        .started = er_json_get_time(node, "started"),
         .change = read_change(er_json_get(node, "change")),
     };
-    if (!er_time_parse(er_json_get_str(node, "started"), &rollout->started)) {
-        rollout->started = ER_TIME_NONE;
-    }
     for (const er_json *m = er_json_first(er_json_get(node, "pending"));
          m != NULL && rollout->pending_n < ER_ROLLOUT_PENDING_MAX; m = er_json_next(m)) {
         rollout->pending[rollout->pending_n++] = read_change(m);

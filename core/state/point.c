@@ -47,11 +47,6 @@ static bool take(const er_json *object, const char *key, char *out, size_t size)
     return true;
 }
 
-static er_time time_at(const er_json *object, const char *key) {
-    er_time t;
-    return er_time_parse(er_json_get_str(object, key), &t) ? t : ER_TIME_NONE;
-}
-
 static bool take_mark(er_str name, er_point *point) {
     for (int i = 0; i < ER_POINT_MARKS_; i++) {
         if (er_str_eqc(name, marks[i])) {
@@ -63,11 +58,10 @@ static bool take_mark(er_str name, er_point *point) {
 }
 
 static bool read_point(const er_json *root, er_point *point, size_t *rows) {
-    int64_t n = -1;
-    *point = (er_point){.watched_until = time_at(root, "watchedUntil"),
-                        .written = time_at(root, "written")};
-    bool good = er_json_int(er_json_get(root, "rows"), &n) && n >= 0 &&
-                take_mark(er_json_get_str(root, "mark"), point) &&
+    int64_t n = er_json_get_count(root, "rows", -1);
+    *point = (er_point){.watched_until = er_json_get_time(root, "watchedUntil"),
+                        .written = er_json_get_time(root, "written")};
+    bool good = n >= 0 && take_mark(er_json_get_str(root, "mark"), point) &&
                 take(root, "version", point->version, sizeof point->version) &&
                 take(root, "clusterId", point->cluster_id, sizeof point->cluster_id) &&
                 take(root, "selector", point->selector, sizeof point->selector) &&
