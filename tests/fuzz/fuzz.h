@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libFuzzer's interface. Sets up what is process-wide; optional for libFuzzer, always here. */
+/* libFuzzer's interface. Sets up what is process-wide; setup.c has it for the targets that have
+ * none. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 /* One input; 0. What is wrong ends the process. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

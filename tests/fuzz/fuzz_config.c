@@ -95,12 +95,6 @@ static void check_text(er_str bytes) {
     er_buf_fini(&text);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     er_buf once;
     er_buf twice;

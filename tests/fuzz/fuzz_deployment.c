@@ -212,13 +212,6 @@ static void parse_and_look(run *r, er_sight sight, er_str text) {
     free(copy);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const er_sight firsts[] = {ER_SIGHT_BASELINE, ER_SIGHT_ADDED, ER_SIGHT_LISTED,
                                       ER_SIGHT_MODIFIED};

@@ -196,13 +196,6 @@ static void check_server(er_str answer) {
                server.product == ER_ELASTIC_ELASTICSEARCH);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     check_any(in);

@@ -208,13 +208,6 @@ static void check_event(er_draft *draft, const er_json *event) {
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = er_str_dup((er_str){(const char *)data, size});
     er_json_doc doc;

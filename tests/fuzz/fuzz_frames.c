@@ -50,12 +50,6 @@ static size_t expect(er_str stream, size_t max, seen *out) {
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     size_t max = 1 + fuzz_byte(&in);

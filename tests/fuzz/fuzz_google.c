@@ -119,13 +119,6 @@ static void read_answer(fuzz_input in, bool is_impersonation) {
     er_http_response_fini(&res);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     unsigned kind = fuzz_byte(&in);

@@ -145,13 +145,6 @@ static void check_limited(fuzz_input in, er_str whole, size_t max) {
     er_buf_fini(&out);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const fuzz_input all = {(const char *)data, size};
     fuzz_input in = all;

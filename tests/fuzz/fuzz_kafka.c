@@ -111,13 +111,6 @@ static void any_record(fuzz_input in) {
     free(config.topic);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     if (size > 0 && data[0] == 'S') {

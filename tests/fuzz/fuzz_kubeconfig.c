@@ -76,12 +76,6 @@ static void check_repeated(const char *list, const er_kube_config *config) {
     er_kube_config_free(again);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     er_str all = {(const char *)data, size};
     const char *next = size == 0 ? NULL : memmem(data, size, NEXT, strlen(NEXT));

@@ -104,13 +104,6 @@ static void judge(const er_http_response *res, size_t n) {
     er_json_doc_fini(&doc);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     fuzz_input line_in = {0};

@@ -166,13 +166,6 @@ static void scan_made(fuzz_input in) {
     er_kube_page_fini(&page);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     scan_any((er_str){(const char *)data, size});
     scan_made((fuzz_input){(const char *)data, size});

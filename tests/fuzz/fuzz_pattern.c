@@ -112,12 +112,6 @@ static void check_itself(er_str value, er_pattern_scratch *scratch) {
     er_buf_fini(&quoted);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     er_str line = fuzz_line(&in);

@@ -186,13 +186,6 @@ static void look_at_line(er_str line, er_buf *memory) {
     free(text);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    er_json_setup();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     er_buf memory;

@@ -112,12 +112,6 @@ static void check_reply(const er_redis_reply *reply, const seen *want) {
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_input in = {(const char *)data, size};
     size_t piece = fuzz_byte(&in) + 1;

@@ -101,12 +101,6 @@ static void made(fuzz_input in) {
     FUZZ_CHECK(strcmp(er_time_format(t, again), texts[3]) == 0);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc;
-    (void)argv;
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     er_str text = {(const char *)data, size};
     any_retry_after(text);
