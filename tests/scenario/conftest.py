@@ -283,19 +283,23 @@ def exposition(fake, router, hook, tmp_path):
     return r.get("/metrics")[1]
 
 
-def point(directory, stream="events"):
-    """The stored resume point of a stream, read without the program from a copy; None: no row."""
+def stored(directory, stream):
+    """{key: value} of a stream, as bytes, read without the program from a copy."""
     with tempfile.TemporaryDirectory() as copy:
         for name in ("state.db-wal", "state.db"):  # what a checkpoint moves meanwhile is in the second
             if (pathlib.Path(directory) / name).exists():
                 shutil.copy(pathlib.Path(directory) / name, copy)
         db = sqlite3.connect(f"{copy}/state.db")
         try:
-            row = db.execute("SELECT value FROM entry WHERE stream=CAST(? AS BLOB) AND key=x''",
-                             [stream]).fetchone()
+            return dict(db.execute("SELECT key, value FROM entry WHERE stream=CAST(? AS BLOB)", [stream]))
         finally:
             db.close()
-    return json.loads(row[0]) if row else None
+
+
+def point(directory, stream="events"):
+    """The stored resume point of a stream; None: it has none."""
+    value = stored(directory, stream).get(b"")
+    return json.loads(value) if value is not None else None
 
 
 def wait_point(directory, limit=LIMIT, stream="events", **fields):

@@ -1,9 +1,7 @@
 """Pods for the fake, and the restart records that come of them."""
 import json
-import pathlib
-import shutil
-import sqlite3
-import tempfile
+
+from conftest import stored
 
 STARTED, FINISHED = "2026-01-02T03:10:00Z", "2026-01-02T03:11:00Z"
 
@@ -48,18 +46,8 @@ def uids(fake):
 
 
 def rows(directory, stream="pods"):
-    """{uid: what is stored of it}, read without the program from a copy."""
-    with tempfile.TemporaryDirectory() as copy:
-        for name in ("state.db-wal", "state.db"):
-            if (pathlib.Path(directory) / name).exists():
-                shutil.copy(pathlib.Path(directory) / name, copy)
-        db = sqlite3.connect(f"{copy}/state.db")
-        try:
-            found = db.execute("SELECT key, value FROM entry WHERE stream=CAST(? AS BLOB) AND key!=x''",
-                               [stream]).fetchall()
-        finally:
-            db.close()
-    return {key.decode(): json.loads(value) for key, value in found}
+    """{uid: what is stored of it}."""
+    return {key.decode(): json.loads(value) for key, value in stored(directory, stream).items() if key}
 
 
 def counts(directory, fake=None, stream="pods"):
