@@ -226,16 +226,21 @@ def install(source, target):
     fresh.rename(target)
 
 
-def test_client_certificate_is_replaced(fake, router, hook, relay, pki, tmp_path):
-    """The server trusts another authority from now on; the files were replaced before."""
-    tls = relay(TlsRelay, context(pki, "address", "ca"))
+def mutual(pki, tmp_path):
+    """(certificate, key, kube): the client's pair in files that a test replaces."""
     cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     install(pki / "client.pem", cert)
     install(pki / "client.key", key)
+    return cert, key, {"cluster": {"certificate-authority": str(pki / "ca.pem")},
+                       "user": {"client-certificate": str(cert), "client-key": str(key)}}
+
+
+def test_client_certificate_is_replaced(fake, router, hook, relay, pki, tmp_path):
+    """The server trusts another authority from now on; the files were replaced before."""
+    tls = relay(TlsRelay, context(pki, "address", "ca"))
+    cert, key, kube = mutual(pki, tmp_path)
     fake.script("put a.1")
-    r = router(server=f"https://127.0.0.1:{tls.port}", sinks={"a": hook("a")}, kube={
-        "cluster": {"certificate-authority": str(pki / "ca.pem")},
-        "user": {"client-certificate": str(cert), "client-key": str(key)}})
+    r = router(server=f"https://127.0.0.1:{tls.port}", sinks={"a": hook("a")}, kube=kube)
     fake.wait("watches open >= 1")
     install(pki / "other-client.pem", cert)
     install(pki / "other-client.key", key)
@@ -252,13 +257,9 @@ def test_client_certificate_is_replaced_during_the_handshake(fake, router, hook,
     """It is refused with the old files; since they are new by then, it tries again at once."""
     tls = relay(TlsRelay, context(pki, "address", "other-ca"))
     tls.gate.clear()
-    cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    install(pki / "client.pem", cert)
-    install(pki / "client.key", key)
+    cert, key, kube = mutual(pki, tmp_path)
     fake.script("put a.1")
-    r = router(server=f"https://127.0.0.1:{tls.port}", sinks={"a": hook("a")}, kube={
-        "cluster": {"certificate-authority": str(pki / "ca.pem")},
-        "user": {"client-certificate": str(cert), "client-key": str(key)}})
+    r = router(server=f"https://127.0.0.1:{tls.port}", sinks={"a": hook("a")}, kube=kube)
     assert tls.waiting.wait(20)
     install(pki / "other-client.pem", cert)
     install(pki / "other-client.key", key)
