@@ -8,7 +8,6 @@ gets. Ends on Ctrl-C; without a terminal by itself within 30 seconds."""
 import _thread
 import argparse
 import datetime
-import http.server
 import json
 import os
 import pathlib
@@ -26,6 +25,7 @@ import incident
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/support"))
 from er_fake_client import ErFake, FakeError, kubeconfig  # noqa: E402 (the path comes first)
+from http_server import Handler, Server  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("ER_BIN_DIR", ROOT / "build/release/bin"))
 TERMINAL = sys.stdout.isatty()
@@ -79,21 +79,11 @@ class Receiver:
         receiver = self
         self.up, self.seen, self.refused = True, {}, 0
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Post(Handler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(receiver.take(self, body))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.answer(receiver.take(self, self.body()))
 
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/warnings"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"{Server(Post).url}/warnings"
 
     def take(self, request, body):
         record, key = json.loads(body), request.headers["Idempotency-Key"]

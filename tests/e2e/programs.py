@@ -1,6 +1,5 @@
 """The router as a process, and a webhook receiver for it."""
 import http.client
-import http.server
 import json
 import os
 import pathlib
@@ -12,7 +11,8 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from ports import free_ports  # noqa: E402, F401 (the path comes first; servers take it from here)
+from http_server import Handler, Server  # noqa: E402 (the path comes first)
+from ports import free_ports  # noqa: E402, F401 (servers take it from here)
 
 BIN_DIR = os.environ.get("ER_BIN_DIR", os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "bin"))
@@ -33,25 +33,15 @@ class Receiver:
         self.requests, self.records, self.changed = [], [], threading.Condition()
         receiver = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
+        class Post(Handler):
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.body())
                 receiver.take({":path": self.path, **{k.lower(): v for k, v in self.headers.items()}},
                               body if isinstance(body, list) else [body])
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.answer(200)
 
-            def log_message(self, *_arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/events"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = Server(Post)
+        self.url, self.close = f"{self.server.url}/events", self.server.close
 
     def take(self, headers, records):
         with self.changed:
@@ -80,10 +70,6 @@ class Receiver:
         """Returns when wanted(all records) holds."""
         with self.changed:
             assert self.changed.wait_for(lambda: wanted(self.records), limit), self.records[-5:]
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Router:

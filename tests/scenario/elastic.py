@@ -1,11 +1,12 @@
 """Elasticsearch or OpenSearch as far as the router speaks to them, programmed in Python: the product,
 templates, policies, aliases, and _bulk."""
 import gzip
-import http.server
 import json
 import threading
 import time
 import urllib.parse
+
+from http_server import Handler, Server
 
 LIMIT = 20.0
 ELASTICSEARCH = {"version": {"number": "8.15.0", "build_flavor": "default"}}
@@ -28,12 +29,11 @@ class Elastic:
         self.changed = threading.Condition()
         elastic = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Any(Handler):
             timeout = LIMIT
 
             def do_ANY(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self.body()
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 url = urllib.parse.urlsplit(self.path)
@@ -44,30 +44,12 @@ class Elastic:
                         status, answer = 401, {"error": "no"}
                     elastic.requests.append((self.command, self.path, dict(self.headers), body, status))
                     elastic.changed.notify_all()
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                self.answer(status, json.dumps(answer).encode(), "application/json")
 
             do_GET = do_PUT = do_POST = do_ANY
 
-            def log_message(self, *arguments):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join(LIMIT)
-        self.server.server_close()
+        self.server = Server(Any)
+        self.url, self.close = self.server.url, self.server.close
 
     def answer(self, method, path, body):
         if (method, path) in self.answers:

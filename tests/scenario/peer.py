@@ -1,10 +1,16 @@
 """A webhook's peer that a test programs in Python: for TLS, and for answers that depend on what came."""
-import http.server
 import json
 import threading
 import time
 
+from http_server import Handler, Server
+
 LIMIT = 20.0
+
+
+class Patient(Server):
+    def handle_error(self, request, client_address):
+        """Handshakes that fail are what some tests are about."""
 
 
 class Peer:
@@ -15,8 +21,7 @@ class Peer:
         self.requests, self.changed = [], threading.Condition()
         peer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Post(Handler):
             timeout = LIMIT
 
             def setup(self):
@@ -26,34 +31,16 @@ class Peer:
                 super().setup()
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.body()
                 status = judge_body(self.headers, body) if judge_body else judge(self.headers)
                 with peer.changed:
                     peer.requests.append((status, dict(self.headers),
                                           body if judge_body else json.loads(body)))
                     peer.changed.notify_all()
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.answer(status)
 
-            def log_message(self, *arguments):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                """Handshakes that fail are what some tests are about."""
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join(LIMIT)
-        self.server.server_close()
+        self.server = Patient(Post)
+        self.port, self.close = self.server.server_port, self.server.close
 
     def statuses(self):
         with self.changed:
