@@ -281,7 +281,7 @@ def test_scripts_say_what_is_wrong(fake):
     assert refused(fake, "send x").startswith("line 1: no watch is open")
     assert refused(fake, "wait liszt >= 1") == 'line 1: "liszt": there is no such counter\n'
     assert refused(fake, "wait lists >= 1 timeout 10ms") == "line 1: wait: lists is 0, not >= 1\n"
-    assert refused(fake, "load /nowhere").startswith("line 1: /nowhere: ")
+    assert refused(fake, "load /nowhere") == "line 1: cannot open /nowhere: No such file or directory\n"
     assert fake.counter("events") == 1
 
 

@@ -9,9 +9,9 @@
 #include "fake_script.h"
 #include "fake_sink.h"
 
+#include "base/file.h"
 #include "base/json_write.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,25 +73,18 @@ static int parse(int argc, char **argv, options *o) {
 }
 
 static bool read_script(fake *f, const char *path) {
-    char reason[128];
+    er_err err;
     er_buf text;
     er_buf_init(&text, SCRIPT_MAX);
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (file == NULL) {
-        (void)fprintf(stderr, "er_fake: %s: %s\n", path,
-                      er_errno_text(errno, reason, sizeof reason));
-        return false;
+    er_status status = strcmp(path, "-") == 0 ? er_file_read_fd(STDIN_FILENO, path, &text, &err)
+                                              : er_file_read(path, &text, &err);
+    if (status == ER_OK) {
+        (void)fake_run_new(f, er_buf_str(&text));
+    } else {
+        (void)fprintf(stderr, "er_fake: %s\n", err.msg);
     }
-    size_t n = 1;
-    while (n > 0) {
-        char *to = er_buf_reserve(&text, 65536);
-        n = to == NULL ? 0 : fread(to, 1, 65536, file);
-        text.len += n;
-    }
-    (void)fclose(file);
-    (void)fake_run_new(f, er_buf_str(&text));
     er_buf_fini(&text);
-    return true;
+    return status == ER_OK;
 }
 
 static void print_urls(const fake *f) {

@@ -3,7 +3,8 @@
 #include "fake_script.h"
 #include "fake_store.h"
 
-#include <errno.h>
+#include "base/file.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,23 +232,11 @@ static void load_free(void *task) {
 }
 
 static er_status read_file(const char *path, char **out, er_err *err) {
-    char reason[128];
     er_buf text;
     er_buf_init(&text, FILE_MAX);
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return er_err_set(err, ER_E_IO, "%s: %s", path,
-                          er_errno_text(errno, reason, sizeof reason));
-    }
-    size_t n = 1;
-    while (n > 0) {
-        char *to = er_buf_reserve(&text, 65536);
-        n = to == NULL ? 0 : fread(to, 1, 65536, file);
-        text.len += n;
-    }
-    (void)fclose(file);
+    er_status status = er_file_read(path, &text, err);
     *out = er_buf_take(&text, NULL);
-    return *out == NULL ? er_err_set(err, ER_E_LIMIT, "%s: too large", path) : ER_OK;
+    return status;
 }
 
 er_status fake_command_load(fake_run *run, fake_words *words, er_err *err) {
