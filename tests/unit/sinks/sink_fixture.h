@@ -92,6 +92,15 @@ static inline void batch_add(fixture *f, er_batch *batch, er_record *rec) {
     er_batch_add(batch, &slot);
 }
 
+/* The JSON of record i of batch_of. */
+#define RECORD(i_)                                                                                 \
+    "{\"schema\":\"eventrouter.io/v1\",\"id\":\"u-" i_ "\",\"kind\":\"event\","                    \
+    "\"cluster\":\"prod-eu1\",\"time\":\"2026-01-02T03:04:20Z\","                                  \
+    "\"timeSource\":\"lastTimestamp\",\"observedTime\":\"2026-01-02T03:04:25.500000Z\","           \
+    "\"severity\":\"WARNING\",\"type\":\"Warning\",\"reason\":\"BackOff\",\"message\":\"m" i_      \
+    "\",\"namespace\":\"shop\",\"object\":{\"kind\":\"Pod\",\"name\":\"web-1\"},\"count\":1,"      \
+    "\"event\":{}}"
+
 /* A batch of n records with the ids "u-1" to "u-n" and the messages "m1" to "mn". */
 static inline er_batch *batch_of(fixture *f, size_t n) {
     er_batch *batch = er_batch_new();

@@ -11,13 +11,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RECORD(i_)                                                                                 \
-    "{\"schema\":\"eventrouter.io/v1\",\"id\":\"u-" i_ "\",\"kind\":\"event\","                    \
-    "\"cluster\":\"prod-eu1\",\"time\":\"2026-01-02T03:04:20Z\","                                  \
-    "\"timeSource\":\"lastTimestamp\",\"observedTime\":\"2026-01-02T03:04:25.500000Z\","           \
-    "\"severity\":\"WARNING\",\"type\":\"Warning\",\"reason\":\"BackOff\",\"message\":\"m" i_      \
-    "\",\"namespace\":\"shop\",\"object\":{\"kind\":\"Pod\",\"name\":\"web-1\"},\"count\":1,"      \
-    "\"event\":{}}"
 #define BULK(length_, text_) "$" length_ "\r\n" text_ "\r\n"
 #define DATA(i_)             BULK("4", "data") BULK("332", RECORD(i_))
 #define ID(i_)               BULK("2", "id") BULK("3", "u-" i_)

@@ -10,15 +10,6 @@
 #define KEY       "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #define OK_ANSWER "HTTP/1.1 204 No Content\r\n\r\n"
 
-/* What batch_of makes of record i. */
-#define RECORD(i_)                                                                                 \
-    "{\"schema\":\"eventrouter.io/v1\",\"id\":\"u-" i_ "\",\"kind\":\"event\","                    \
-    "\"cluster\":\"prod-eu1\",\"time\":\"2026-01-02T03:04:20Z\","                                  \
-    "\"timeSource\":\"lastTimestamp\",\"observedTime\":\"2026-01-02T03:04:25.500000Z\","           \
-    "\"severity\":\"WARNING\",\"type\":\"Warning\",\"reason\":\"BackOff\",\"message\":\"m" i_      \
-    "\",\"namespace\":\"shop\",\"object\":{\"kind\":\"Pod\",\"name\":\"web-1\"},\"count\":1,"      \
-    "\"event\":{}}"
-
 typedef struct hook {
     loopback lb;
     fixture f;
