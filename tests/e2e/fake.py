@@ -1,4 +1,6 @@
 """tests/support/er_fake as the API server, where no cluster is needed."""
+import json
+
 import programs  # first: it says where the other is
 from er_fake_client import ErFake, kubeconfig
 
@@ -20,3 +22,10 @@ class Fake(ErFake):
 
     def kubeconfig(self, path):
         path.write_text(kubeconfig(self.api))
+
+    def config(self, folder, **more):
+        """The text of a configuration whose API server this is; the kubeconfig goes into the folder."""
+        self.kubeconfig(folder / "kubeconfig")
+        return json.dumps({"cluster": "e2e", "log": {"level": "info", "format": "json"},
+                           "admin": {"listen": "127.0.0.1:0"},
+                           "kubernetes": {"kubeconfig": str(folder / "kubeconfig")}, **more})

@@ -112,14 +112,10 @@ class Line:
     def __init__(self, name, servers, fake, start_router, folder):
         self.name, self.servers, self.folder = name, servers, folder / name
         self.folder.mkdir()
-        fake.kubeconfig(self.folder / "kubeconfig")
-        self.router = start_router(json.dumps({
-            "cluster": "e2e", "log": {"level": "info", "format": "json"},
-            "admin": {"listen": "127.0.0.1:0"}, "notices": {"window": "1s"},
-            "kubernetes": {"kubeconfig": str(self.folder / "kubeconfig")},
-            "routes": ROUTES, "sinks": {sink: {"retry": {"initial": "50ms", "max": "500ms"}, **more}
-                                        for sink, more in self._sinks().items()}}),
-            self.folder, stdout=self.folder / "screen")
+        self.router = start_router(fake.config(
+            self.folder, notices={"window": "1s"}, routes=ROUTES,
+            sinks={sink: {"retry": {"initial": "50ms", "max": "500ms"}, **more}
+                   for sink, more in self._sinks().items()}), self.folder, stdout=self.folder / "screen")
 
     def _sinks(self):
         one, secret = self.servers, str(self.servers.folder / "password")

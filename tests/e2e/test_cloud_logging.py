@@ -44,16 +44,13 @@ def start(fake, google, start_router, tmp_path, monkeypatch):
     """start(sink={...}, ...) starts the router: everything that is not said is looked up."""
     monkeypatch.setenv("GCE_METADATA_HOST", google.host)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    fake.kubeconfig(tmp_path / "kubeconfig")
 
     def run(sink=None, sinks=None, **more):
         log = {"type": "cloudLogging", "url": google.url, "batch": {"linger": "50ms"},
                "retry": {"initial": "20ms", "max": "200ms"}, **(sink or {})}
-        return start_router(json.dumps({
-            "cluster": "prod-eu1", "log": {"level": "info", "format": "json"},
-            "admin": {"listen": "127.0.0.1:0"}, "notices": {"window": "100ms"},
+        return start_router(fake.config(tmp_path, **{
+            "cluster": "prod-eu1", "notices": {"window": "100ms"},
             "watch": {"backoff": {"initial": "20ms", "max": "200ms"}},
-            "kubernetes": {"kubeconfig": str(tmp_path / "kubeconfig")},
             "sinks": {"log": log, **(sinks or {})}, **more}))
     return run
 

@@ -38,13 +38,10 @@ class Line:
         self.start_router, self.folder, self.fake, self.router = start_router, folder, Fake(), None
 
     def start(self, sinks, **more):
-        self.fake.kubeconfig(self.folder / "kubeconfig")
-        self.router = self.start_router(json.dumps({
-            "cluster": "e2e", "log": {"level": "info", "format": "json"},
-            "admin": {"listen": "127.0.0.1:0"}, "shutdown": {"grace": "20s"},
-            "kubernetes": {"kubeconfig": str(self.folder / "kubeconfig")},
-            "sinks": {name: {"type": "kafka", "retry": {"initial": "50ms", "max": "500ms"}, **sink}
-                      for name, sink in sinks.items()}, **more}))
+        self.router = self.start_router(self.fake.config(
+            self.folder, shutdown={"grace": "20s"},
+            sinks={name: {"type": "kafka", "retry": {"initial": "50ms", "max": "500ms"}, **sink}
+                   for name, sink in sinks.items()}, **more))
         self.router.wait_ready()
 
     def metric(self, name, sink, **labels):

@@ -34,19 +34,12 @@ def server(installed, tmp_path_factory):
 @pytest.fixture
 def start(start_router, fake, tmp_path):
     """start(server, index=..., ...) runs the router with that sink; state=True keeps resume points."""
-    fake.kubeconfig(tmp_path / "kubeconfig")
 
     def run(server, state=False, **sink):
-        config = {"cluster": "test", "log": {"level": "info", "format": "json"},
-                  "admin": {"listen": "127.0.0.1:0"},
-                  "kubernetes": {"kubeconfig": str(tmp_path / "kubeconfig")},
-                  "sinks": {"es": {"type": "elasticsearch", "url": server.url,
-                                   "retry": {"initial": "50ms", "max": "1s"},
-                                   "batch": {"linger": "50ms"}, **sink}}}
-        if state:
-            config["state"] = {"store": "sqlite", "path": str(tmp_path / "state"),
-                               "interval": "100ms"}
-        return start_router(json.dumps(config))
+        more = {"state": {"path": str(tmp_path / "state"), "interval": "100ms"}} if state else {}
+        es = {"type": "elasticsearch", "url": server.url, "retry": {"initial": "50ms", "max": "1s"},
+              "batch": {"linger": "50ms"}, **sink}
+        return start_router(fake.config(tmp_path, cluster="test", sinks={"es": es}, **more))
 
     return run
 

@@ -34,19 +34,14 @@ def redis(tmp_path):
 @pytest.fixture
 def run(fake, start_router, tmp_path):
     """run(server, ...) starts the router with one sink, and the same state each time."""
-    fake.kubeconfig(tmp_path / "kubeconfig")
     (tmp_path / "password").write_text("secret")
 
     def start(server, sinks=None, **more):
         one = {"type": "redis", "address": server.address, "username": "router",
                "password": {"file": str(tmp_path / "password")},
                "retry": {"initial": "50ms", "max": "500ms"}, **more}
-        return start_router(json.dumps({
-            "cluster": "e2e", "log": {"level": "info", "format": "json"},
-            "admin": {"listen": "127.0.0.1:0"},
-            "kubernetes": {"kubeconfig": str(tmp_path / "kubeconfig")},
-            "state": {"store": "sqlite", "path": str(tmp_path / "state")},
-            "sinks": {"a": one, **(sinks or {})}}))
+        return start_router(fake.config(tmp_path, state={"path": str(tmp_path / "state")},
+                                        sinks={"a": one, **(sinks or {})}))
 
     return start
 
