@@ -121,8 +121,12 @@ static er_status kafka_create(const er_sink_type *type, const void *config, cons
     if (!env->is_preview) {
         rd_kafka_conf_t *conf;
         er_status status = er_kafka_material_init(&sink->material, sink->config, env, err);
-        status =
-            status == ER_OK ? er_kafka_conf(sink->config, &sink->material, &conf, err) : status;
+        if (status == ER_OK) {
+            status = er_kafka_conf(sink->config, &sink->material, &conf, err);
+            if (status != ER_OK) {
+                er_err_prefix(err, "sinks.%s", env->name);
+            }
+        }
         if (status != ER_OK) {
             kafka_destroy(sink);
             return status;
@@ -210,7 +214,10 @@ static er_status conclude(er_kafka_state *sink, er_err *err) {
     }
     er_status status = sink->trouble;
     if (status == ER_OK && sink->gave_back) {
-        status = ER_E_DENIED; /* what follows from a denial has no words of its own */
+        /* What follows from a denial has no words of its own. Without one, others were taken
+         * meanwhile: what was said last is of those that were not. */
+        bool is_denied = !er_deadline_passed(sink->denied_until);
+        status = is_denied ? ER_E_DENIED : ER_E_UNAVAILABLE;
     }
     sink->trouble = ER_OK;
     sink->gave_back = false;

@@ -348,6 +348,14 @@ def test_librdkafka_says_what_is_wrong(tmp_path, option, value, said):
     assert f"error: sinks.k0: options.{option}: " in first and said in first
 
 
+def test_a_refused_value_from_outside(tmp_path):
+    """It may be a secret, and is not repeated."""
+    (tmp_path / "value").write_text("hunter2", "utf-8")
+    done = check(tmp_path, {"options": {"linger.ms": {"file": str(tmp_path / "value")}}})
+    assert "warning: sinks.k0: options.linger.ms: librdkafka refuses the value\n" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 @pytest.mark.parametrize("brokers,said", [
     ("kafka://b:9092", "leave the scheme out"), ("b:9092 ", "without blanks"), ("b:9092,", "as a list"),
     ("::1", "in brackets"), ("::1:9092", "in brackets"), ("b:9092:9093", "in brackets"),

@@ -276,6 +276,33 @@ static void test_denial_stays(void **state) {
     rig_fini(&r);
 }
 
+/* Some come back while others are taken: that is no denial, whatever was denied before. */
+static void test_some_come_back(void **state) {
+    (void)state;
+    rig r;
+    rig_init(&r, "options: {batch.num.messages: 1, linger.ms: 0}\n");
+    er_batch *batch = batch_of(&r.f, 1);
+    push_error(&r, RD_KAFKA_RESP_ERR_POLICY_VIOLATION);
+    (void)give(&r, batch);
+    settle(&r, batch);
+    assert_int_equal(r.denials, 1);
+    deliver_until_taken(&r, batch);
+    er_batch_free(batch);
+    r.denials = 0;
+    for (unsigned i = 0; i < 50; i++) {
+        batch = batch_of(&r.f, 5);
+        push_error(&r, RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION);
+        (void)give(&r, batch);
+        settle(&r, batch);
+        deliver_until_taken(&r, batch);
+        er_batch_free(batch);
+    }
+    assert_int_equal(r.denials, 0);
+    assert_true(r.outages > 0);
+    assert_string_equal(r.err.msg, "topic t: Broker: API version not supported");
+    rig_fini(&r);
+}
+
 static void test_denied(void **state) {
     (void)state;
     static const rd_kafka_resp_err_t codes[] = {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
@@ -423,6 +450,7 @@ static void test_not_let_in(void **state) {
         rd_kafka_mock_push_request_errors(r.cluster, INIT_PRODUCER_ID, 1,
                                           RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED);
     }
+    int64_t start = er_mono_ms();
     rig_sink(&r, "");
     er_batch *batch = batch_of(&r.f, 3);
     (void)give(&r, batch);
@@ -432,7 +460,6 @@ static void test_not_let_in(void **state) {
         poll_once(&r);
     }
     assert_non_null(strstr(r.err.msg, "IDEMPOTENT_WRITE"));
-    int64_t start = er_mono_ms();
     settle(&r, batch);
     deliver_until_taken(&r, batch); /* the third producer is let in */
     assert_true(er_mono_ms() - start > 1000);
@@ -583,6 +610,7 @@ int main(void) {
         cmocka_unit_test(test_outage),           cmocka_unit_test(test_cancelled),
         cmocka_unit_test(test_too_old),          cmocka_unit_test(test_broken_on_the_way),
         cmocka_unit_test(test_late_report),      cmocka_unit_test(test_compacted_topic),
+        cmocka_unit_test(test_some_come_back),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
