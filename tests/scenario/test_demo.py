@@ -64,7 +64,7 @@ def test_a_signal_ends_it_at_once(environment, number):
         took = time.monotonic() - started
     assert (demo.returncode, errors) == (0, "")
     assert "the ledger balances" in rest
-    assert took < 2 or "asan" in str(BIN) or "tsan" in str(BIN)
+    assert took < 10  # the story is twice as long
 
 
 def test_cluster_without_a_kubeconfig(environment, tmp_path):

@@ -616,10 +616,10 @@ static er_time end_of(const world *w) {
 static void test_renewed_before_it_ends(void **state) {
     world *w = *state;
     er_exec *exec = plugin(w, LIVES("2"));
+    int64_t began = er_mono_ms();
     er_exec_credential *first = got(exec);
     assert_string_equal(first->token, "t1");
     er_time end = end_of(w);
-    int64_t began = er_mono_ms();
     er_exec_credential *next = got(exec);
     assert_ptr_equal(next, first);
     while (next == first && er_mono_ms() - began < LONG_MS) {
