@@ -59,7 +59,7 @@ er_status er_http_sink_check_proxy(const char *url, er_err *err) {
     return end[0] == '\0' || strcmp(end, "/") == 0
                ? ER_OK
                : er_err_set(err, ER_E_CONFIG,
-                            "is not the URL of a proxy: nothing stands behind host and port");
+                            "a proxy's URL ends with its host and port; remove what follows");
 }
 
 static bool has_header(const er_http_sink_config *config, size_t below, const char *name) {

@@ -213,8 +213,8 @@ const er_field er_kafka_rows[] = {
      .check = er_kafka_topic_check,
      .offset = C(topic),
      .help = "Where records go; may hold {cluster}, {kind}, {namespace}, {severity}. In their "
-             "values what a topic must not hold becomes _, and an empty one is _. One that is "
-             "missing, and not made by the brokers, stops the sink until it is there."},
+             "values what a topic must not hold becomes _, and an empty one is _. For one that is "
+             "missing, and not made by the brokers, records wait until it is there."},
     {.key = "key",
      .type = ER_FIELD_ENUM,
      .choices = "uid|namespace|none",

@@ -196,7 +196,7 @@
 
 {{- define "eventrouter.checkUrl" -}}
 {{- if regexMatch "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]*:[^/?#]*@" (index . 1) }}
-{{- fail (printf "%s: has a password, which everybody could read in the ConfigMap: put it into auth.basic.password, or the whole URL into a file: {file: PATH}" (index . 0)) }}
+{{- fail (printf "%s: has a password, which everybody could read in the ConfigMap: put the whole URL into a file, {file: PATH}; that of a sink's url may go into auth.basic.password" (index . 0)) }}
 {{- end }}
 {{- end }}
 
