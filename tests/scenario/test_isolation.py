@@ -107,7 +107,7 @@ def test_a_blocks_longer_than_a_watch_may_be_silent(fake, router, hook):
 
 
 def test_expired(fake, router, hook):
-    r = router(sinks={"a": hook("a", batch={"records": 3}, retry={"maxAge": "300ms"}),
+    r = router(sinks={"a": hook("a", batch={"records": 3}, retry={"maxAge": "2s"}),
                       "b": hook("b")})
     fake.wait("watches open >= 1")
     fake.script("sink a answer 503\nburst 20")

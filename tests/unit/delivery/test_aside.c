@@ -519,11 +519,12 @@ static void test_waits_while_out(void **state) {
 static void test_waits_while_old(void **state) {
     (void)state;
     rig *r = rig_new("");
-    r->config.common.retry.max_age_ms = 20;
+    r->config.common.retry.max_age_ms = 300;
     rig_start(r, &keeping_type);
     stall(r);
     offer(r, "b1");
-    er_deadline old = er_deadline_in(40);
+    wait_kept(r, 1);
+    er_deadline old = er_deadline_in(310);
     while (!er_deadline_passed(old)) {
         nap(er_deadline_in(1000));
     }
@@ -652,7 +653,7 @@ static void test_full_drops_newest(void **state) {
 static void test_expires(void **state) {
     (void)state;
     rig *r = rig_new("a");
-    r->config.common.retry.max_age_ms = 400;
+    r->config.common.retry.max_age_ms = 1500; /* all that comes before is sooner */
     rig_start(r, &direct_type);
     offer(r, "a1 a2 b1");
     wait_aside(r, 2);

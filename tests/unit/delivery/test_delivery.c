@@ -628,9 +628,9 @@ static void test_expiry(void **state) {
     (void)state;
     rig *r = rig_new(fail_then_take);
     r->script.fails = 1000;
-    r->config.common.retry.max_age_ms = 60;
-    r->config.common.retry.initial_ms = 2000; /* the backoff is longer than the age */
-    r->config.common.retry.max_ms = 2000;
+    r->config.common.retry.max_age_ms = 600;   /* the first delivery comes sooner */
+    r->config.common.retry.initial_ms = 60000; /* the backoff is longer than the age */
+    r->config.common.retry.max_ms = 60000;
     r->config.common.batch.records = 2;
     rig_make(r, &plain_type);
     rig_start(r);
