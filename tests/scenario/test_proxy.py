@@ -137,7 +137,7 @@ def test_the_metadata_server_is_asked_directly(fake, router, google, proxy):  # 
 
 def test_no_proxy_of_the_environment(fake, router, server):
     fake.script("burst 5")
-    router(sinks={"es": elastic(url=server.url)},
+    router(sinks={"es": elastic(url=server.url.replace("127.0.0.1", "localhost"))},
            env={"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1",
                 "ALL_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.1"})
     server.wait(5)
