@@ -230,6 +230,24 @@ static void look_at_template(setup *s) {
     er_json_doc_fini(&doc);
 }
 
+/* Two templates of one priority may not fit the same index: a server refuses the second. The first
+ * is somebody's own, or one of ours under an earlier name, and does for our indices. */
+static bool is_another_there(setup *s) {
+    static const char words[] = "have the same priority";
+    bool is_there = s->res.status == 400 && s->res.body.len > 0 &&
+                    memmem(s->res.body.p, s->res.body.len, words, sizeof words - 1) != NULL;
+    if (is_there) {
+        er_buf text;
+        er_buf_init(&text, 2048);
+        describe(s, &text);
+        ER_LOG(ER_LOG_WARNING, "elasticsearch",
+               "another index template for our indices is there already; it is used as it is",
+               ER_LS("sink", s->name), ER_LS("error", er_buf_cstr(&text)));
+        er_buf_fini(&text);
+    }
+    return is_there;
+}
+
 static er_status make_template(setup *s, er_elastic_policies policies, er_err *err) {
     set_path(s, "/_index_template/", er_buf_str(&s->own_name), "");
     er_status status = ask_without_body(s, "GET", err);
@@ -252,6 +270,9 @@ static er_status make_template(setup *s, er_elastic_policies policies, er_err *e
     }
     if (succeeded(s)) {
         created(s, "index template", er_buf_str(&s->own_name));
+        return ER_OK;
+    }
+    if (is_another_there(s)) {
         return ER_OK;
     }
     status = refused(s, "create the index template", err);

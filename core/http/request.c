@@ -112,7 +112,7 @@ static void set_limits(CURL *easy) {
 static void set_proxy(const char *proxy, CURL *easy) {
     static const char socks[] = "socks5://";
     er_buf url; /* copied by libcurl */
-    er_buf_init(&url, 8192);
+    er_buf_init(&url, (proxy == NULL ? 0 : strlen(proxy)) + sizeof socks);
     if (er_str_starts(er_str_of(proxy), socks)) {
         er_buf_putf(&url, "socks5h://%s", proxy + sizeof socks - 1);
     } else {

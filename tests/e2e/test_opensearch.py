@@ -283,6 +283,18 @@ FOUND = {"dated": "setup-2026.01.02", "alias": "setup-alias-000001",
          "stream": ".ds-logs-setup-e2e-000001"}
 
 
+def test_setup_beside_a_template_of_another_name(server, fake, start):
+    """The server takes no second one for the same indices: the first does, and is left as it is."""
+    server.ask("PUT", "/_index_template/theirs", {"index_patterns": ["named-*"], "priority": 506})
+    fake.script("burst 10")
+    router = start(server, setup=True, index="named-{yyyy.MM.dd}")
+    line = wait_log(router, "another index template for our indices is there already; it is used as it is")
+    assert "index template [eventrouter-named] has index patterns [named-*] matching" in line["error"], line
+    server.wait_count("named-*", 10)
+    assert delivered(router) == (10, 0)
+    assert "eventrouter-named" not in str(server.ask("GET", "/_index_template"))
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_setup_twice(server, fake, start, name):
     """The template is the server's own afterwards, and used; there is no ISM here, which is said once."""

@@ -483,6 +483,21 @@ def test_a_template_that_another_router_made_meanwhile(fake, router, elastic, to
     assert server.stored[template] == {"theirs": True}
 
 
+def test_a_template_of_another_name(fake, router, elastic, to):
+    """In a server's words: it takes no second one for the same indices."""
+    server = elastic(OPENSEARCH)
+    reason = ("index template [eventrouter-k8s-index] has index patterns [k8s] matching patterns from existing templates "
+              "[theirs] with patterns (theirs => [k8s]) that have the same priority [403], multiple index templates may "
+              "not match during index creation, please use a different priority")
+    server.answers["PUT", "/_index_template/eventrouter-k8s-index"] = (400, error("illegal_argument_exception", reason))
+    fake.script("burst 5")
+    r = router(sinks={"es": to(server, setup=True)})
+    line = r.wait_log("another index template for our indices is there already; it is used as it is")
+    assert line["error"].startswith("400 Bad Request from http://127.0.0.1:")
+    assert ": illegal_argument_exception: index template [eventrouter-k8s-index] has" in line["error"]
+    server.wait(5)
+
+
 @pytest.mark.parametrize("patterns, is_ours", [
     (["k8s"], True), (["other", "k8s"], True), (["k8s-*"], False), ([], False)])
 def test_a_template_of_that_name_for_others(fake, router, elastic, to, patterns, is_ours):
