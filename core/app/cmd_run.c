@@ -109,9 +109,9 @@ static void log_warnings(const er_problems *problems) {
     for (size_t i = 0; i < problems->n; i++) {
         const er_problem *one = &problems->v[i];
         ER_LOG(ER_LOG_WARNING, "config", "a setting may not be what was meant",
-               ER_LS("setting", one->path), ER_LS("error", one->message),
-               ER_LS("file", problems->file), ER_LI("line", one->pos.line),
-               ER_LI("column", one->pos.col));
+               ER_LS("error", one->message), /* first: the log limits lines alike up to there */
+               ER_LS("setting", one->path), ER_LS("file", problems->file),
+               ER_LI("line", one->pos.line), ER_LI("column", one->pos.col));
     }
 }
 

@@ -397,6 +397,8 @@ ADVICE = [
     ("cluster: 'a-$(CLUSTER)'\nsinks: {a: {type: stdout}}", [("cluster", DOLLAR)]),
     ("cluster: 'a$b-$1-$-$A-${-$'\nsinks: {a: {type: stdout}}", []),
     ("sinks: {a: {type: webhook, url: 'https://${HOST}/x'}}", [("sinks.a.url", DOLLAR_URL)]),
+    ("sinks: {a: {type: webhook, url: 'http://h.example/${HOST}', auth: {bearer: {env: NEW}}}}",
+     [("sinks.a.url", DOLLAR_URL), ("sinks.a.url", CLEAR)]),
     ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: '${TAG:-x}'}}}",
      [("sinks.a.headers.X-Tag", "variables are not expanded here; write {env: NAME}")]),
     ("sinks: {a: {type: webhook, url: 'https://h.example/x', headers: {X-Tag: 'pa$WORD'}}}", []),
