@@ -44,18 +44,14 @@ int er_usage_error(const char *command, const char *fmt, ...) {
 }
 
 int er_unknown_command(const char *name) {
-    const char *guess = NULL;
-    unsigned best = 3;
+    er_nearest nearest;
+    er_nearest_init(&nearest, er_str_of(name));
     for (const er_command *c = er_commands; c->name != NULL; c++) {
-        unsigned d = er_str_distance(er_str_of(c->name), er_str_of(name));
-        if (d < best) {
-            best = d;
-            guess = c->name;
-        }
+        er_nearest_try(&nearest, er_str_of(c->name));
     }
     (void)fprintf(stderr, "eventrouter: there is no command \"%s\"", name);
-    if (guess != NULL) {
-        (void)fprintf(stderr, "; did you mean \"%s\"?", guess);
+    if (nearest.found.p != NULL) {
+        (void)fprintf(stderr, "; did you mean \"%s\"?", nearest.found.p);
     }
     (void)fprintf(stderr, "\nRun \"eventrouter help\" for the commands.\n");
     return ER_EXIT_USAGE;

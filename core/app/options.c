@@ -30,18 +30,15 @@ static const er_option *find(const er_option *options, const char *arg, const ch
 }
 
 static int unknown(const char *command, const er_option *options, const char *arg) {
-    const char *guess = NULL;
-    unsigned best = 3;
+    er_nearest nearest;
+    er_nearest_init(&nearest, er_str_of(arg));
     for (const er_option *o = options; o->name != NULL; o++) {
-        unsigned d = er_str_distance(er_str_of(o->name), er_str_of(arg));
-        if (d < best && o->name[0] != '\0') {
-            best = d;
-            guess = o->name;
-        }
+        er_nearest_try(&nearest, er_str_of(o->name));
     }
-    return guess == NULL ? er_usage_error(command, "unknown argument \"%s\"", arg)
-                         : er_usage_error(command, "unknown argument \"%s\"; did you mean \"%s\"?",
-                                          arg, guess);
+    return nearest.found.p == NULL
+               ? er_usage_error(command, "unknown argument \"%s\"", arg)
+               : er_usage_error(command, "unknown argument \"%s\"; did you mean \"%s\"?", arg,
+                                nearest.found.p);
 }
 
 static const char *noun(const er_option *o) {

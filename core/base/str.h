@@ -49,4 +49,13 @@ size_t er_utf8_cut(er_str s, size_t max);
  * over 64 bytes give 64. */
 unsigned er_str_distance(er_str a, er_str b);
 
+/* "Did you mean": the candidate nearest to key, if it is near enough to be meant; found.p is NULL
+ * while none is. */
+typedef struct er_nearest {
+    er_str key, found;
+    unsigned distance;
+} er_nearest;
+void er_nearest_init(er_nearest *nearest, er_str key);
+void er_nearest_try(er_nearest *nearest, er_str candidate);
+
 #endif

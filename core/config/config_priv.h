@@ -102,14 +102,6 @@ void er_outside_fini(er_problems *problems);
  * $(NAME); is_whole: and nothing else. */
 bool er_text_has_variable(er_str text, bool is_whole);
 
-/* Finds the candidate nearest to key, if it is near enough to be meant. */
-typedef struct er_nearest {
-    er_str key, found;
-    unsigned distance;
-} er_nearest;
-void er_nearest_init(er_nearest *nearest, er_str key);
-void er_nearest_try(er_nearest *nearest, er_str candidate);
-
 /* Text from a file as a message may show it: quoted, cut, one line. */
 #define ER_SHOWN_TEXT 96
 const char *er_shown(er_str text, char out[ER_SHOWN_TEXT]);

@@ -145,34 +145,6 @@ void er_problems_add(er_problems *problems, bool is_warning, er_pos pos, const c
                           .message = clean(er_str_of(text))};
 }
 
-/* ---- nearest ---- */
-
-void er_nearest_init(er_nearest *nearest, er_str key) {
-    unsigned most = key.n < 5 ? 1 : key.n < 9 ? 2 : 3; /* mistakes */
-    *nearest = (er_nearest){.key = key, .distance = most + 1};
-}
-
-void er_nearest_try(er_nearest *nearest, er_str candidate) {
-    size_t a = nearest->key.n;
-    size_t b = candidate.n;
-    if (a < 2) { /* nothing of a text of one letter would be left */
-        return;
-    }
-    /* "warn" is "warning", unless something else is nearer. */
-    if (a >= 4 && a < b && nearest->found.p == NULL &&
-        memcmp(nearest->key.p, candidate.p, a) == 0) {
-        nearest->found = candidate;
-    }
-    if ((a > b ? a - b : b - a) >= nearest->distance) {
-        return;
-    }
-    unsigned distance = er_str_distance(nearest->key, candidate);
-    if (distance < nearest->distance) {
-        nearest->distance = distance;
-        nearest->found = candidate;
-    }
-}
-
 /* ---- printing ---- */
 
 static int compare_pos(er_pos a, er_pos b) {

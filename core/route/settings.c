@@ -46,20 +46,16 @@ static er_status check_words(const char *text, const char *words, er_err *err) {
     if (status != ER_OK || !is_word(s)) {
         return status;
     }
-    er_str guess = {NULL, 0};
-    unsigned best = 3;
+    er_nearest nearest;
+    er_nearest_init(&nearest, s);
     for (const char *rest = words; *rest != '\0';) {
         er_str word = next_word(&rest);
-        unsigned d = er_str_distance(word, s);
         if (er_str_eq(word, s)) {
             return ER_OK;
         }
-        if (d < best) {
-            best = d;
-            guess = word;
-        }
+        er_nearest_try(&nearest, word);
     }
-    return no_such_word(s, guess, words, err);
+    return no_such_word(s, nearest.found, words, err);
 }
 
 #define WORDS(name_, words_)                                                                       \

@@ -26,22 +26,18 @@ static int find_sink(const er_cfg_text *sinks, size_t n, const char *name) {
     return -1;
 }
 
-static const char *nearest(const er_cfg_text *sinks, size_t n, const char *name) {
-    const char *best = NULL;
-    unsigned best_distance = 4; /* farther is no typing mistake */
+static const char *nearest_sink(const er_cfg_text *sinks, size_t n, const char *name) {
+    er_nearest nearest;
+    er_nearest_init(&nearest, er_str_of(name));
     for (size_t i = 0; i < n; i++) {
-        unsigned d = er_str_distance(er_str_of(sinks[i].s), er_str_of(name));
-        if (d < best_distance) {
-            best_distance = d;
-            best = sinks[i].s;
-        }
+        er_nearest_try(&nearest, er_str_of(sinks[i].s));
     }
-    return best;
+    return nearest.found.p;
 }
 
 static void unknown_sink(const er_cfg_text *at, const er_cfg_text *sinks, size_t n,
                          const char *path, er_problems *problems) {
-    const char *guess = nearest(sinks, n, at->s);
+    const char *guess = nearest_sink(sinks, n, at->s);
     if (guess != NULL) {
         er_problems_add(problems, false, at->pos, path,
                         "there is no sink \"%s\"; did you mean \"%s\"?", at->s, guess);
