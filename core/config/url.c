@@ -77,7 +77,7 @@ er_status er_url_check(er_str url, er_err *err) {
     if (!has_scheme || !(er_str_ieqc(parts.scheme, "http") || er_str_ieqc(parts.scheme, "https"))) {
         return er_err_set(err, ER_E_CONFIG,
                           "expected a URL that begins with http:// or https://, such as "
-                          "https://host.example:8443/path");
+                          "https://host.example:8443");
     }
     if (!host_is_legal(parts.host)) {
         return er_err_set(err, ER_E_CONFIG, "the URL has no valid host behind \"://\"");

@@ -25,7 +25,7 @@ static void test_good_urls(void **state) {
 static void test_bad_urls(void **state) {
     (void)state;
     static const char scheme[] = "expected a URL that begins with http:// or https://, such as "
-                                 "https://host.example:8443/path";
+                                 "https://host.example:8443";
     static const char blank[] =
         "a URL has no blanks and no control characters; write %20 for a blank";
     static const char host[] = "the URL has no valid host behind \"://\"";

@@ -136,7 +136,7 @@ static void test_settings_that_do_not_fit(void **state) {
                    "url ends in /_bulk, which is appended to it; give the address of the cluster");
     expect_problem("{url: \"http://h\", moreUrls: [ftp://i], index: a}\n",
                    "expected a URL that begins with http:// or https://, such as "
-                   "https://host.example:8443/path");
+                   "https://host.example:8443");
     expect_problem("{url: \"http://h\", index: a, headers: {content-type: x}}\n",
                    "headers has Content-Type, which is application/x-ndjson here; remove it");
     expect_problem("{url: \"http://h\", dataStream: a, lifecycle: {rolloverAge: 24h}}\n",
