@@ -283,6 +283,7 @@ static void read_literal(reader *r, const er_field *f, const er_node *node, er_s
         advise(r, f, node);
     }
     bool is_secret = f->type == ER_FIELD_SECRET || f->type == ER_FIELD_SECRET_LIST ||
+                     (is_url && er_url_has_user(node->text)) ||
                      (f->type == ER_FIELD_SECRETS && er_name_is_sensitive(node->key));
     if (is_secret && !r->quiet) {
         WARN(r, node->pos,

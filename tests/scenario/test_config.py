@@ -362,6 +362,7 @@ OBJECT = 'kinds of objects begin with a capital letter; did you mean "%s"?'
 DOLLAR = "variables are not expanded here: this is taken as it stands; write the value itself"
 DOLLAR_URL = ("variables are not expanded here; write {env: NAME}, where the variable holds the "
               "whole URL")
+IN_FILE = "a secret stands in the file; {file: PATH} or {env: NAME} keeps it out of it"
 CLEAR = "the credentials are sent in clear over http://; write https://"
 ADVICE = [
     ("sinks: {a: {type: webhook, url: 'https://h.example/', tls: {insecureSkipVerify: true}}}",
@@ -374,7 +375,10 @@ ADVICE = [
     ("sinks: {a: {type: webhook, url: 'https://h.example/', tls: {insecureSkipVerify: false}}}", []),
     ("sinks: {a: {type: webhook, url: 'http://h.example/', auth: {bearer: {env: NEW}}}}",
      [("sinks.a.url", CLEAR)]),
-    ("sinks: {a: {type: webhook, url: 'http://u:p@10.127.0.1/'}}", [("sinks.a.url", CLEAR)]),
+    ("sinks: {a: {type: webhook, url: 'http://u:p@10.127.0.1/'}}", [
+        ("sinks.a.url", IN_FILE), ("sinks.a.url", CLEAR)]),
+    ("sinks: {a: {type: webhook, url: 'https://h.example/@', proxy: 'http://u:p@proxy.example:3128'}}",
+     [("sinks.a.proxy", IN_FILE)]),
     ("sinks: {a: {type: elasticsearch, index: x, url: 'https://h.example/', moreUrls: "
      "['https://i.example/', 'http://j.example/'], auth: {apiKey: {value: {env: NEW}}}}}",
      [("sinks.a.moreUrls[1]", CLEAR)]),
