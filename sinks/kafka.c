@@ -246,11 +246,13 @@ static void suspect(er_kafka_state *sink, flight *f, size_t i, const er_kafka_ju
 }
 
 /* A compacted topic refuses each record without a key, and gives the reason of a bad record: while
- * none of them was taken it is the topic that does not fit. */
+ * none of them was taken it is the topic that does not fit. Of several topics it is not known which
+ * have taken some. */
 static er_kafka_judgement judgement_of(const er_kafka_state *sink, er_kafka_where where,
                                        rd_kafka_resp_err_t code) {
+    bool has_taken = sink->took_some && er_name_template_is_fixed(sink->config->topic);
     bool may_be_compacted = code == RD_KAFKA_RESP_ERR_INVALID_RECORD &&
-                            sink->config->key == ER_KAFKA_KEY_NONE && !sink->took_some;
+                            sink->config->key == ER_KAFKA_KEY_NONE && !has_taken;
     return may_be_compacted
                ? (er_kafka_judgement){.verdict = ER_VERDICT_RETRY,
                                       .state = ER_E_DENIED,

@@ -17,7 +17,7 @@ GOLDEN = ROOT / "tests/golden/kafka"
 QUICK = {"linger.ms": "5", "reconnect.backoff.ms": "20", "reconnect.backoff.max.ms": "100",
          "topic.metadata.refresh.fast.interval.ms": "20"}
 MSG_SIZE_TOO_LARGE, OUT_OF_ORDER_SEQUENCE_NUMBER, TOPIC_AUTHORIZATION_FAILED = 10, 45, 29
-UNKNOWN_TOPIC_OR_PART = 3
+UNKNOWN_TOPIC_OR_PART, INVALID_RECORD = 3, 87
 INVALID_TIMESTAMP = 32
 PRODUCE = 0
 
@@ -169,6 +169,22 @@ def test_one_topic_is_refused(fake, router, mock):
     assert r.stop() == 0
     assert_all(fake, mock.read("test.shop") + mock.read("test.default"))
     assert r.sink_ledger("k")["delivered"] == 23
+
+
+def test_a_compacted_topic_among_others(fake, router, mock):
+    """It refuses what has no key as if each record were bad: none is rejected for it."""
+    mock("topic", "test.default", 1)
+    mock("topic", "test.shop", 1)
+    r = router(sinks={"k": to(mock, "{cluster}.{namespace}", key="none")})
+    fake.script("wait watches open >= 1\nburst 5")
+    r.wait_metric(lambda n: n == 5, "sink_delivered_total", sink="k")
+    mock("errors", PRODUCE, INVALID_RECORD)
+    fake.script("put s namespace=shop")
+    line = r.wait_log("the sink refuses a target, its records are set aside and tried slowly")
+    assert line["target"] == "test.shop" and "a compacted topic takes no records without a key" in line["error"]
+    r.wait_metric(lambda n: n == 6, "sink_delivered_total", sink="k")
+    assert r.stop() == 0
+    assert r.sink_ledger("k")["rejected"] == 0
 
 
 def test_fatal_error(fake, router, mock):
