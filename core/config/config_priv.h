@@ -52,8 +52,9 @@ bool er_text_check(const char *text, size_t n, er_problems *problems);
 typedef struct er_syntax { /* what libyaml said, in its words; texts may be NULL */
     const char *problem, *context;
     er_pos pos, context_pos;
-    char at;     /* the character at pos; 0: the end of the line */
-    bool at_end; /* of the file */
+    char at;          /* the character at pos; 0: the end of the line */
+    bool is_variable; /* pos is within "${" */
+    bool at_end;      /* of the file */
 } er_syntax;
 void er_syntax_report(const er_syntax *said, er_problems *problems);
 

@@ -75,6 +75,15 @@ static void put_expected(const er_field *f, er_buf *out) {
     }
 }
 
+static bool needs_more(const er_field *rows) {
+    for (const er_field *f = rows; f->key != NULL; f++) {
+        if ((f->flags & ER_FIELD_REQUIRED) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What a text in place of a map may have meant. */
 static const char *short_form_hint(const er_field *f, const er_node *node) {
     bool is_true = node->kind == ER_NODE_SCALAR && er_str_eqc(node->text, "true");
@@ -82,7 +91,8 @@ static const char *short_form_hint(const er_field *f, const er_node *node) {
     if ((is_true || is_false) && er_rows_find(f->rows, ER_STR("enabled")) != NULL) {
         return is_true ? "; write {enabled: true}" : "; write {enabled: false}";
     }
-    return is_true ? "; write {} for its defaults" : is_false ? "; leave the key out" : "";
+    bool is_whole = is_true && !needs_more(f->rows); /* with nothing in it */
+    return is_whole ? "; write {} for its defaults" : is_false ? "; leave the key out" : "";
 }
 
 static void found_other(reader *r, const er_field *f, const er_node *node) {

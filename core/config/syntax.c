@@ -185,6 +185,13 @@ void er_syntax_report(const er_syntax *said, er_problems *problems) {
     if (report_start(said, problems)) {
         return;
     }
+    if (said->is_variable) { /* within [] or {}, where it is a map behind a "$" */
+        er_problems_add(
+            problems, false, said->pos, "",
+            "variables are not expanded here; write {env: NAME} for a secret or a URL, and "
+            "put another text with \"${\" in quotes");
+        return;
+    }
     for (size_t i = 0; i < sizeof rewordings / sizeof rewordings[0]; i++) {
         const rewording *r = &rewordings[i];
         if (!begins(said->context, r->context) || !begins(said->problem, r->problem)) {

@@ -281,11 +281,14 @@ static char char_at(const char *text, size_t n, er_pos pos) {
 static void report_syntax(builder *b) {
     er_pos pos = pos_of(b->parser.problem_mark);
     char at = char_at(b->text.p, b->text.n, pos);
+    er_pos before = {pos.line, pos.col - 1};
+    bool is_variable = at == '{' && pos.col > 1 && char_at(b->text.p, b->text.n, before) == '$';
     er_syntax_report(&(er_syntax){.problem = b->parser.problem,
                                   .context = b->parser.context,
                                   .pos = pos,
                                   .context_pos = pos_of(b->parser.context_mark),
                                   .at = at,
+                                  .is_variable = is_variable,
                                   .at_end = is_behind(b->text, pos.line)},
                      b->problems);
 }
