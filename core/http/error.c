@@ -39,9 +39,22 @@ bool er_http_tls_failed(const er_http_exchange *x, CURLcode code) {
     return is_tls(code) || (broke && https && !x->head_done);
 }
 
-static const char *via(const er_http_exchange *x) {
+#define VIA_MAX 200
+
+/* Without user and password; "" when there is no proxy. */
+static const char *via(const er_http_exchange *x, char out[VIA_MAX]) {
     const char *proxy = x->client->options.proxy;
-    return proxy != NULL && proxy[0] != '\0' ? " through the proxy" : "";
+    out[0] = '\0';
+    if (proxy != NULL && proxy[0] != '\0') {
+        er_buf url;
+        er_buf_init(&url, strlen(proxy) + 8);
+        er_url_redact(er_str_of(proxy), &url);
+        bool is_url = strchr(er_buf_cstr(&url), ':') != NULL;
+        (void)snprintf(out, VIA_MAX, " through the proxy%s%.150s", is_url ? " " : "",
+                       is_url ? er_buf_cstr(&url) : "");
+        er_buf_fini(&url);
+    }
+    return out;
 }
 
 static er_status tls_error(const er_http_exchange *x, CURLcode code, er_err *err) {
@@ -52,6 +65,7 @@ static er_status tls_error(const er_http_exchange *x, CURLcode code, er_err *err
 er_status er_http_transport_error(const er_http_exchange *x, CURLcode code, er_err *err) {
     const char *peer = x->target.peer;
     char reason[256];
+    char proxy[VIA_MAX];
     if (is_tls(code)) {
         return tls_error(x, code, err);
     }
@@ -63,12 +77,12 @@ er_status er_http_transport_error(const er_http_exchange *x, CURLcode code, er_e
                           x->detail[0] != '\0' ? x->detail : curl_easy_strerror(code));
     }
     if (code == CURLE_COULDNT_CONNECT) {
-        return er_err_set(err, ER_E_UNAVAILABLE, "cannot connect to %s%s: %s", peer, via(x),
+        return er_err_set(err, ER_E_UNAVAILABLE, "cannot connect to %s%s: %s", peer, via(x, proxy),
                           reason);
     }
     if (code == CURLE_OPERATION_TIMEDOUT) { /* the only one of libcurl's timers that is set */
-        return er_err_set(err, ER_E_TIMEOUT, "cannot connect to %s%s within %lld ms", peer, via(x),
-                          (long long)x->client->options.connect_timeout_ms);
+        return er_err_set(err, ER_E_TIMEOUT, "cannot connect to %s%s within %lld ms", peer,
+                          via(x, proxy), (long long)x->client->options.connect_timeout_ms);
     }
     if (code == CURLE_GOT_NOTHING) {
         return er_err_set(err, ER_E_UNAVAILABLE, "%s closed the connection without an answer",
@@ -78,8 +92,8 @@ er_status er_http_transport_error(const er_http_exchange *x, CURLcode code, er_e
         return er_err_set(err, ER_E_UNAVAILABLE, "the answer of %s was cut short", peer);
     }
     if (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) {
-        return er_err_set(err, ER_E_UNAVAILABLE, "the connection to %s%s broke: %s", peer, via(x),
-                          reason);
+        return er_err_set(err, ER_E_UNAVAILABLE, "the connection to %s%s broke: %s", peer,
+                          via(x, proxy), reason);
     }
     if (code == CURLE_OUT_OF_MEMORY) {
         return er_err_set(err, ER_E_NOMEM, "out of memory");

@@ -119,6 +119,11 @@ static void set_proxy(const char *proxy, CURL *easy) {
         er_buf_puts(&url, proxy == NULL ? "" : proxy);
     }
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, er_buf_cstr(&url));
+    /* Where the URL has no port it is that of its scheme, as in Go's programs; libcurl's is 1080.
+     */
+    bool is_socks = er_str_starts(er_buf_str(&url), "socks");
+    bool is_https = er_str_starts(er_buf_str(&url), "https:");
+    (void)curl_easy_setopt(easy, CURLOPT_PROXYPORT, is_socks ? 1080L : is_https ? 443L : 80L);
     (void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     er_buf_wipe(&url);
     er_buf_fini(&url);

@@ -74,6 +74,19 @@ WORDS(check_families, ER_FAMILY_WORDS)
 
 /* ---- advice: what is legal, and matches nothing that anybody sends ---- */
 
+/* Names of the API have none of these, and a glob has no use for them. */
+static er_status advise_name(const char *text, er_err *err) {
+    er_str s = without_bang(text);
+    bool is_meant =
+        s.n > 0 && !er_str_starts(s, "re:") &&
+        (strpbrk(s.p, "^$|()\\") != NULL || strstr(s.p, ".*") != NULL || strstr(s.p, ".+") != NULL);
+    return is_meant ? er_err_set(err, ER_E_CONFIG,
+                                 "this is a text with * and ?, not a regular expression; for one "
+                                 "write \"re:%.60s\"",
+                                 s.p)
+                    : ER_OK;
+}
+
 /* The API's validation has long allowed no other; old objects may have them. */
 static er_status advise_type(const char *text, er_err *err) {
     er_str s = without_bang(text);
@@ -89,6 +102,10 @@ static er_status advise_type(const char *text, er_err *err) {
 
 static er_status advise_object_kind(const char *text, er_err *err) {
     er_str s = without_bang(text);
+    er_status status = advise_name(text, err);
+    if (status != ER_OK) {
+        return status;
+    }
     if (s.n == 0 || s.p[0] < 'a' || s.p[0] > 'z' || er_str_starts(s, "re:")) {
         return ER_OK;
     }
@@ -110,18 +127,19 @@ static er_status advise_object_kind(const char *text, er_err *err) {
 #define ADVISED(key_, member_, advise_, help_)                                                     \
     FIELD(key_, member_, NULL, er_pattern_check, advise_, help_)
 #define PATTERNS(key_, member_, help_) ADVISED(key_, member_, NULL, help_)
+#define NAMES(key_, member_, help_)    ADVISED(key_, member_, advise_name, help_)
 
 static const er_field object_rows[] = {
     ADVISED("kind", object.kind, advise_object_kind, "Kind of the object, such as Pod."),
-    PATTERNS("name", object.name, "Name of the object."),
-    PATTERNS("namespace", object.namespace_, "Namespace that the object claims."),
+    NAMES("name", object.name, "Name of the object."),
+    NAMES("namespace", object.namespace_, "Namespace that the object claims."),
     PATTERNS("apiVersion", object.api_version, "API version of the object, such as apps/v1."),
     {.key = NULL},
 };
 
 static const er_field source_rows[] = {
-    PATTERNS("component", source.component, "Who reported it, such as kubelet."),
-    PATTERNS("host", source.host, "The node on which the reporter runs."),
+    NAMES("component", source.component, "Who reported it, such as kubelet."),
+    NAMES("host", source.host, "The node on which the reporter runs."),
     {.key = NULL},
 };
 
@@ -142,8 +160,8 @@ static const er_field rollout_rows[] = {
 };
 
 static const er_field restart_rows[] = {
-    PATTERNS("reason", restart.reason, "Why the container ended, such as OOMKilled."),
-    PATTERNS("container", restart.container, "Name of the container."),
+    NAMES("reason", restart.reason, "Why the container ended, such as OOMKilled."),
+    NAMES("container", restart.container, "Name of the container."),
     PATTERNS("exitCode", restart.exit_code, "Its exit code, as a text: 137, \"!0\"."),
     {.key = NULL},
 };
@@ -153,11 +171,11 @@ static const er_field match_rows[] = {
             "Kind of the record: event, change, rollout, restart, gap, notice."),
     ADVISED("type", type, advise_type, "Normal or Warning."),
     CHECKED("severity", severity, SEVERITIES, check_severity, "INFO, WARNING or ERROR."),
-    PATTERNS("reason", reason,
-             "The Event's reason; why a container restarted; the cause of gaps and notices."),
+    NAMES("reason", reason,
+          "The Event's reason; why a container restarted; the cause of gaps and notices."),
     PATTERNS("message", message, "The message."),
-    PATTERNS("namespace", namespace_, "The Event's own namespace."),
-    PATTERNS("cluster", cluster, "The cluster's name."),
+    NAMES("namespace", namespace_, "The Event's own namespace."),
+    NAMES("cluster", cluster, "The cluster's name."),
     {.key = "object",
      .type = ER_FIELD_STRUCT,
      .rows = object_rows,

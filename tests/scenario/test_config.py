@@ -357,6 +357,7 @@ def test_places_that_cannot_be_written(tmp_path, state):
 # What is legal and hardly meant: the settings, and what is said of each.
 VERIFY = ("the certificate is not verified: whoever sits between can read and change everything; "
           "caFile is the way to trust one of your own")
+REGEX = 'this is a text with * and ?, not a regular expression; for one write "re:%s"'
 TYPE = 'the type of Events is Normal or Warning, written so; did you mean "%s"?'
 OBJECT = 'kinds of objects begin with a capital letter; did you mean "%s"?'
 DOLLAR = "variables are not expanded here: this is taken as it stands; write the value itself"
@@ -397,6 +398,10 @@ ADVICE = [
     ("routes: [{match: {object: {kind: [Pod, '!pod', 'replica*', 're:^p', '*set']}}, sinks: a}]\n"
      "sinks: {a: {type: stdout}}", [("routes[0].match.object.kind[1]", OBJECT % "Pod"),
                                     ("routes[0].match.object.kind[2]", OBJECT % "Replica*")]),
+    ("routes: [{match: {reason: ['Failed|BackOff', '!^Back.*', 'Fail*', 're:a|b'], namespace: '^kube-.*$',\n"
+     "  object: {kind: 'Pod|Node'}, message: 'a|b (c)'}, sinks: a}]\nsinks: {a: {type: stdout}}",
+     [("routes[0].match.reason[0]", REGEX % "Failed|BackOff"), ("routes[0].match.reason[1]", REGEX % "^Back.*"),
+      ("routes[0].match.namespace", REGEX % "^kube-.*$"), ("routes[0].match.object.kind", REGEX % "Pod|Node")]),
     ("cluster: $CLUSTER\nsinks: {a: {type: stdout}}", [("cluster", DOLLAR)]),
     ("cluster: 'a-$(CLUSTER)'\nsinks: {a: {type: stdout}}", [("cluster", DOLLAR)]),
     ("cluster: 'a$b-$1-$-$A-${-$'\nsinks: {a: {type: stdout}}", []),

@@ -391,5 +391,6 @@ def test_proxy_is_away(fake, router, hook):
     r = router(server="http://cluster.invalid:8001", sinks={"a": hook("a")},
                kube={"cluster": {"proxy-url": f"http://127.0.0.1:{port}"}})
     error = r.wait_log(UNREACHABLE)["error"]
-    assert error == "cannot connect to cluster.invalid:8001 through the proxy: connection refused"
+    assert error == (f"cannot connect to cluster.invalid:8001 through the proxy http://127.0.0.1:{port}: "
+                     "connection refused")
     assert fake.log() == []

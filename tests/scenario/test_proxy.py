@@ -3,10 +3,12 @@ import base64
 import http.client
 import http.server
 import json
+import socket
 import threading
 
 import pytest
 
+from conftest import LIMIT
 from elastic import Elastic
 from test_cloud_logging import google, on_gke  # noqa: F401 (fixtures)
 from test_elasticsearch import DENIED, OPENSEARCH
@@ -120,7 +122,24 @@ def test_a_proxy_that_is_not_there(fake, router):
     fake.script("burst 5")
     r = router(sinks={"es": elastic(proxy="http://127.0.0.1:1")})
     line = r.wait_log("the sink is unavailable, records are kept and tried again")
-    assert line["error"] == ("cannot connect to es.invalid:9200 through the proxy: connection refused")
+    assert line["error"] == ("cannot connect to es.invalid:9200 through the proxy http://127.0.0.1:1: "
+                             "connection refused")
+
+
+def test_a_proxy_without_a_port(fake, router):
+    """It is at the port of its scheme, as for kubectl."""
+    listener = socket.socket()
+    try:
+        listener.bind(("127.77.0.1", 80))
+    except OSError as error:
+        pytest.skip(f"port 80 is not to be had: {error}")
+    listener.listen()
+    listener.settimeout(LIMIT)
+    fake.script("burst 1")
+    router(shutdown={"grace": "100ms"}, sinks={"es": elastic(proxy="http://u:hunter2@127.77.0.1")})
+    connection, _ = listener.accept()
+    with listener, connection:
+        assert connection.recv(4096).startswith(b"GET http://es.invalid:9200/ HTTP/1.1\r\n")
 
 
 def test_the_metadata_server_is_asked_directly(fake, router, google, proxy):  # noqa: F811
