@@ -175,6 +175,8 @@ bool er_problems_misses(const er_problems *problems, const char *path);
  */
 #define ER_NUMBER_TEXT 32
 const char *er_number_text(er_field_type type, int64_t v, char out[ER_NUMBER_TEXT]);
+/* Of a pair of rows `initial` and `max`, for check_struct. */
+er_status er_backoff_check(int64_t initial_ms, int64_t max_ms, er_err *err);
 
 typedef struct er_schema {
     const char *title;

@@ -114,6 +114,16 @@ const char *er_number_text(er_field_type type, int64_t v, char out[ER_NUMBER_TEX
     return out;
 }
 
+er_status er_backoff_check(int64_t initial_ms, int64_t max_ms, er_err *err) {
+    char initial[ER_NUMBER_TEXT];
+    char max[ER_NUMBER_TEXT];
+    return initial_ms <= max_ms
+               ? ER_OK
+               : er_err_set(err, ER_E_CONFIG, "initial (%s) must not be longer than max (%s)",
+                            er_number_text(ER_FIELD_DURATION, initial_ms, initial),
+                            er_number_text(ER_FIELD_DURATION, max_ms, max));
+}
+
 static er_status out_of_limits(const er_field *f, const char *found, er_err *err) {
     char low[ER_NUMBER_TEXT];
     char high[ER_NUMBER_TEXT];

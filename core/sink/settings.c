@@ -58,14 +58,7 @@ const er_field er_sink_retry_rows[] = {
 
 er_status er_sink_retry_check(const void *settings, er_err *err) {
     const er_sink_settings *s = settings;
-    if (s->retry.initial_ms > s->retry.max_ms) {
-        char initial[ER_NUMBER_TEXT];
-        char max[ER_NUMBER_TEXT];
-        return er_err_set(err, ER_E_CONFIG, "initial (%s) must not be longer than max (%s)",
-                          er_number_text(ER_FIELD_DURATION, s->retry.initial_ms, initial),
-                          er_number_text(ER_FIELD_DURATION, s->retry.max_ms, max));
-    }
-    return ER_OK;
+    return er_backoff_check(s->retry.initial_ms, s->retry.max_ms, err);
 }
 
 /* With a policy that drops, a record is given up before the API server forgets its version (5 min),

@@ -23,14 +23,7 @@ static const er_field backoff_rows[] = {
 
 static er_status check_backoff(const void *settings, er_err *err) {
     const er_watch_settings *watch = settings;
-    if (watch->backoff.initial_ms > watch->backoff.max_ms) {
-        char initial[ER_NUMBER_TEXT];
-        char max[ER_NUMBER_TEXT];
-        return er_err_set(err, ER_E_CONFIG, "initial (%s) must not be longer than max (%s)",
-                          er_number_text(ER_FIELD_DURATION, watch->backoff.initial_ms, initial),
-                          er_number_text(ER_FIELD_DURATION, watch->backoff.max_ms, max));
-    }
-    return ER_OK;
+    return er_backoff_check(watch->backoff.initial_ms, watch->backoff.max_ms, err);
 }
 
 static const er_field events_rows[] = {
