@@ -625,9 +625,9 @@ static er_status kafka_poll(void *self, er_deadline until, er_err *err) {
 
 static void kafka_target(void *self, const er_record *rec, er_buf *out) {
     er_kafka_state *sink = self;
-    er_kafka_message message;
-    er_kafka_message_of(sink->config, rec, &sink->text, &message);
-    er_buf_puts(out, message.topic);
+    char topic[ER_KAFKA_TOPIC_MAX + 1];
+    er_kafka_topic_of(sink->config, rec, &sink->text, topic);
+    er_buf_puts(out, topic);
 }
 
 static er_status kafka_preview(void *self, const er_batch *batch, er_buf *out, er_err *err) {

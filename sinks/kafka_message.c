@@ -36,10 +36,10 @@ er_status er_kafka_topic_check(const char *topic, er_err *err) {
     return ER_OK;
 }
 
-static void fill_topic(const char *template_, const er_record *rec, er_buf *text,
+void er_kafka_topic_of(const er_kafka_config *config, const er_record *rec, er_buf *text,
                        char out[ER_KAFKA_TOPIC_MAX + 1]) {
     er_buf_clear(text);
-    er_name_template_put(template_, rec, text);
+    er_name_template_put(config->topic, rec, text);
     size_t n = text->len < ER_KAFKA_TOPIC_MAX ? text->len : ER_KAFKA_TOPIC_MAX;
     memcpy(out, text->p, n); /* what is too long is cut */
     out[n] = '\0';
@@ -130,7 +130,7 @@ static int64_t time_of(const er_record *rec) {
 void er_kafka_message_of(const er_kafka_config *config, const er_record *rec, er_buf *text,
                          er_kafka_message *out) {
     out->headers_n = 0;
-    fill_topic(config->topic, rec, text, out->topic);
+    er_kafka_topic_of(config, rec, text, out->topic);
     out->time_ms = time_of(rec);
     fill_headers(config, rec, text, out);
     out->key = key_of(config, rec, out->key_text);

@@ -142,6 +142,9 @@ const char *er_kafka_event_advice(rd_kafka_resp_err_t code, const char *text);
 
 /* Says what is wrong with a topic or a template of one. */
 er_status er_kafka_topic_check(const char *topic, er_err *err);
+/* The topic of this record; text: scratch. */
+void er_kafka_topic_of(const er_kafka_config *config, const er_record *rec, er_buf *text,
+                       char out[ER_KAFKA_TOPIC_MAX + 1]);
 
 typedef struct er_kafka_header {
     const char *name;
